@@ -1,0 +1,68 @@
+# Every target sets itself up. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV := $(BIN)/uv --quiet
+PYTEST_ARGS ?=
+COMPILE := $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+  --custom-compile-command 'make lock'
+
+.PHONY: help setup up test test-fast lint format bench down clean lock golden
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(READY) ## Make the virtual environment
+
+$(READY): requirements.lock requirements-bootstrap.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, as $(PYTHON)."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11. Name a newer one: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Setting up $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip sync --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --no-deps --editable .
+	@touch $@
+
+up: $(READY) ## Start the sandbox, deploy the platform, push the example application and follow its run
+	@$(BIN)/python -m automation demo
+
+lint: $(READY) ## Check style, types, import contracts and dependencies
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy aphex automation stages sandbox platform/aphex_platform tests benchmarks
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
+
+test: lint ## Run every check and every test
+	@$(BIN)/python -m automation sandbox install
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(READY) ## Run the tests that need neither root nor the sandbox
+	@$(BIN)/python -m pytest -m "not integration and not engine" -n 2 $(PYTEST_ARGS)
+
+golden: $(READY) ## Write the golden files anew
+	@$(BIN)/python -m tests.golden.test_manifests
+
+bench: $(READY) ## Run the benchmarks: a table, and build/bench.json
+	@$(BIN)/python -m benchmarks
+
+down: $(READY) ## Stop the sandbox; its state and the caches stay
+	@$(BIN)/python -m automation sandbox stop
+
+clean: ## Stop the sandbox and remove its state and this folder's build products; the toolchain's cache stays
+	@if test -e $(READY); then $(BIN)/python -m automation sandbox stop --remove; fi
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+lock: $(READY) ## Compile the lock files anew
+	@$(COMPILE) --upgrade --all-extras pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra stages --constraint requirements.lock pyproject.toml -o docker/builder.lock
+	@$(COMPILE) --extra stages --extra automation --extra providers --constraint requirements.lock pyproject.toml -o docker/deployer.lock
+	@$(COMPILE) --constraint requirements.lock docker/tools.in -o docker/tools.lock
+	@$(COMPILE) --constraint requirements.lock docker/cdk.in -o docker/cdk.lock

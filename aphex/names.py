@@ -1,0 +1,74 @@
+"""What a pipeline's own resources are called, so that two pipelines never clash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+_MAX_BUCKET = 63
+_MAX_ROLE = 64
+_MAX_LABEL = 63
+
+
+def limited(name: str, length: int) -> str:
+    """Shorten `name` to `length` characters; what is cut off lives on in a hash, so that names stay unique."""
+    if len(name) <= length:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: length - 9].rstrip('-.')}-{digest}"
+
+
+def slug(text: str) -> str:
+    """Make a valid Kubernetes label value of any text: lower case, digits and single dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class PipelineNames:
+    """The names that follow from a pipeline's own name."""
+
+    pipeline: str
+
+    @property
+    def namespace(self) -> str:
+        """The Kubernetes namespace."""
+        return limited(f"aphex-{self.pipeline}", _MAX_LABEL)
+
+    @property
+    def table(self) -> str:
+        """The DynamoDB table that holds the runs."""
+        return f"aphex-{self.pipeline}-runs"
+
+    @property
+    def template(self) -> str:
+        """The WorkflowTemplate of a run."""
+        return self.pipeline
+
+    @property
+    def pull_request_template(self) -> str:
+        """The WorkflowTemplate of a pull request's validation."""
+        return limited(f"{self.pipeline}-pull-request", _MAX_LABEL)
+
+    @property
+    def mutex(self) -> str:
+        """The Argo mutex by which runs take turns."""
+        return self.pipeline
+
+    @property
+    def event_source(self) -> str:
+        """The EventSource. Pipelines may share an EventBus, whose subjects are made of EventSources' names alone."""
+        return self.pipeline
+
+    def sensor(self, event: str) -> str:
+        """The Sensor for a kind of event. On a shared EventBus, consumers of equal names would share the events."""
+        return limited(f"{self.pipeline}-{event}", _MAX_LABEL)
+
+    def bucket(self, account: str, region: str) -> str:
+        """The artifact bucket; bucket names are global, so account and region are part of it."""
+        suffix = f"-{account}-{region}"
+        return limited(f"aphex-{self.pipeline}", _MAX_BUCKET - len(suffix)) + suffix
+
+    def role(self, kind: str) -> str:
+        """The IAM role of a kind of stage."""
+        return limited(f"aphex-{self.pipeline}-{kind}", _MAX_ROLE)

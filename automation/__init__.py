@@ -1,0 +1,1 @@
+"""What a person types, and the Automation API that carries it out."""

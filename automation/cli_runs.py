@@ -1,0 +1,99 @@
+"""The commands on runs: what there is, a new one, one followed, its logs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from automation import options
+from automation.console import Terminal
+from automation.options import DEFAULT_CONFIG, DEFAULT_NAME, TargetOptions
+
+RunName = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run. [default: the latest]")]
+
+
+def add_run_commands(app: typer.Typer) -> None:
+    """Add the commands on runs to the command line."""
+    app.command()(status)
+    app.command()(run)
+    app.command()(follow)
+    app.command()(logs)
+    app.command()(doctor)
+
+
+def status(
+    config: options.Config = DEFAULT_CONFIG,
+    pipeline: options.Pipeline = None,
+    target: options.TargetName = None,
+    cluster: options.Cluster = None,
+    aws: options.Aws = None,
+    name: options.Name = DEFAULT_NAME,
+    json: options.Json = False,
+) -> None:
+    """Show the sandbox, the pipeline and its latest runs."""
+    from automation.run_commands import show_status
+
+    where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
+    show_status(where, Terminal(json_output=json))
+
+
+def run(
+    commit: Annotated[str | None, typer.Option("--commit", help="Full SHA. [default: the branch's head]")] = None,
+    branch: Annotated[str | None, typer.Option("--branch", help="[default: the pipeline's branch]")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow the run to its end.")] = False,
+    config: options.Config = DEFAULT_CONFIG,
+    pipeline: options.Pipeline = None,
+    target: options.TargetName = None,
+    cluster: options.Cluster = None,
+    aws: options.Aws = None,
+    name: options.Name = DEFAULT_NAME,
+    json: options.Json = False,
+) -> None:
+    """Start a run by hand."""
+    from automation.run_commands import start
+
+    where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
+    raise typer.Exit(start(where, Terminal(json_output=json), commit=commit, branch=branch, follow=follow))
+
+
+def follow(
+    run: RunName = None,
+    config: options.Config = DEFAULT_CONFIG,
+    pipeline: options.Pipeline = None,
+    target: options.TargetName = None,
+    cluster: options.Cluster = None,
+    aws: options.Aws = None,
+    name: options.Name = DEFAULT_NAME,
+    json: options.Json = False,
+) -> None:
+    """Follow a run to its end."""
+    from automation.run_commands import follow as follow_command
+
+    where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
+    raise typer.Exit(follow_command(where, Terminal(json_output=json), run))
+
+
+def logs(
+    run: RunName = None,
+    stage: Annotated[str | None, typer.Argument(metavar="[STAGE]", help="[default: all, in order]")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the stage ends.")] = False,
+    config: options.Config = DEFAULT_CONFIG,
+    pipeline: options.Pipeline = None,
+    target: options.TargetName = None,
+    cluster: options.Cluster = None,
+    aws: options.Aws = None,
+    name: options.Name = DEFAULT_NAME,
+) -> None:
+    """Print what the stages of a run printed: live from their pods, or as stored."""
+    from automation.run_commands import print_logs
+
+    where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
+    print_logs(where, Terminal(), run, stage, follow=follow)
+
+
+def doctor(name: options.Name = DEFAULT_NAME, json: options.Json = False) -> None:
+    """Check this machine: what the sandbox needs, what is there, and how to mend what is not."""
+    from automation.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(name, Terminal(json_output=json)))

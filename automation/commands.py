@@ -1,0 +1,206 @@
+"""What the commands on a whole pipeline do between their options and their output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automation.console import Terminal
+from automation.options import TargetOptions
+
+if TYPE_CHECKING:
+    from aphex.config import PipelineConfig
+    from automation.target import Target
+    from automation.up import UpResult
+
+CHANGES_PENDING = 3
+
+
+def run_up(options: TargetOptions, terminal: Terminal, *, plan: Path | None, yes: bool) -> tuple[Target, UpResult]:
+    """Deploy the pipeline and tell what came of it."""
+    from automation.changes import sentence
+    from automation.resolve import resolve
+
+    config = _config(options)
+    target = resolve(options, config, terminal, prepare=True)
+    _agree(options, config, target, terminal, yes=yes or plan is not None)
+    result = _apply(target, config, terminal, plan)
+    terminal.show(sentence(result.changes))
+    terminal.show(outputs_table(result.outputs))
+    for line in next_steps(target, result):
+        terminal.show(line)
+    terminal.result(result.document())
+    return target, result
+
+
+def _apply(target: Target, config: PipelineConfig, terminal: Terminal, plan: Path | None) -> UpResult:
+    from automation.up import bring_up
+    from automation.update_plan import load_plan
+    from automation.webhook import register_webhook
+
+    saved = load_plan(plan, config, target.settings) if plan is not None else None
+    result = bring_up(target, config, terminal, plan=saved)
+    register_webhook(target, terminal)
+    return result
+
+
+def _agree(options: TargetOptions, config: PipelineConfig, target: Target, terminal: Terminal, *, yes: bool) -> None:
+    """Show what would change and ask, where a person is there and AWS is a real account."""
+    from automation.destroy import ask
+    from automation.preview import changes_table, preview
+
+    if yes or options.settings is not None or target.settings.aws.kind == "sandbox":
+        return
+    found = preview(target, config, terminal)
+    if found.changes:
+        terminal.err.print(changes_table(found.changes))
+        ask(terminal, f"Deploy this to the account {target.settings.aws.account}?")
+
+
+def run_preview(options: TargetOptions, terminal: Terminal, *, save: Path | None, expect_none: bool) -> int:
+    """Show what an `up` would change; the exit status."""
+    from automation.changes import as_json, sentence
+    from automation.preview import changes_table, preview
+    from automation.resolve import resolve
+    from automation.update_plan import SavedPlan, digest
+
+    config = _config(options)
+    target = resolve(options, config, terminal, prepare=False)
+    found = preview(target, config, terminal)
+    if found.changes:
+        terminal.show(changes_table(found.changes))
+    terminal.show(sentence(found.changes, would=True))
+    if save is not None:
+        SavedPlan(
+            pipeline=found.pipeline,
+            configuration=digest(config),
+            settings=digest(target.settings),
+            changes=as_json(found.changes),
+            plan=found.plan,
+            salt=found.salt,
+        ).save(save)
+        terminal.say(f"Saved. Apply exactly this with: python -m automation up --plan {save}")
+    terminal.result(found.document())
+    return CHANGES_PENDING if expect_none and found.changes else 0
+
+
+def run_destroy(options: TargetOptions, terminal: Terminal, *, yes: bool, delete_data: bool | None) -> None:
+    """Remove the pipeline and tell what went and what stayed."""
+    from automation.destroy import destroy
+    from automation.resolve import find
+
+    target = find(options, terminal)
+    if delete_data is None:
+        delete_data = target.settings.aws.kind == "sandbox"
+    plan = destroy(target, terminal, delete_data=delete_data, confirmed=yes)
+    terminal.show(f"The pipeline {target.settings.pipeline} is removed." + (" Its data is kept." * bool(plan.kept)))
+    terminal.result({"pipeline": target.settings.pipeline, **plan.document()})
+
+
+def run_unlock(options: TargetOptions, terminal: Terminal, *, yes: bool) -> None:
+    """Remove every lock on the pipeline, after showing whose they are."""
+    from automation.destroy import ask
+    from automation.locks import read_locks
+    from automation.resolve import find
+    from automation.stack import stack_name
+
+    target = find(options, terminal)
+    bucket = target.settings.state_bucket
+    s3 = target.aws.client("s3")
+    locks = read_locks(s3, bucket, stack_name(target.settings.pipeline)) if bucket else []
+    if not locks:
+        terminal.show(f"Nobody has locked the pipeline {target.settings.pipeline}.")
+        return
+    for lock in locks:
+        terminal.say(f"  {lock}")
+    if not yes:
+        ask(terminal, "Are all of them gone for good?")
+    for lock in locks:
+        s3.delete_object(Bucket=bucket, Key=lock.key)
+    terminal.show(f"The pipeline {target.settings.pipeline} is unlocked.")
+
+
+def run_render(options: TargetOptions, terminal: Terminal) -> None:
+    """Print the pipeline's Argo objects as YAML documents."""
+    import sys
+
+    from aphex_platform import manifests
+    from ruamel.yaml import YAML
+
+    from automation.resolve import resolve
+
+    config = _config(options)
+    target = resolve(options, config, terminal, prepare=False)
+    documents = manifests.render(config, target.settings)
+    if terminal.json_output:
+        terminal.result(documents)
+        return
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 4096
+    yaml.dump_all(documents, sys.stdout)
+
+
+def run_validate(file: Path, terminal: Terminal) -> None:
+    """Check a configuration against its schema and tell of its shape."""
+    from aphex.loader import ConfigError, load_config
+    from aphex.run import run_stages
+
+    try:
+        config = load_config(file)
+    except ConfigError as error:
+        terminal.result(
+            {
+                "valid": False,
+                "problems": [
+                    {"line": each.line, "field": each.field, "message": each.message} for each in error.problems
+                ],
+            }
+        )
+        raise
+    stages = [stage.name for stage in run_stages(config)]
+    terminal.show(f"{file} is valid. A run has the stages: {', '.join(stages)}.")
+    terminal.result({"valid": True, "problems": [], "stages": stages})
+
+
+def outputs_table(outputs: dict[str, Any]) -> Any:
+    """The stack's outputs for a person, one a line; nested ones by their parent's name."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in sorted(outputs.items()):
+        if isinstance(value, dict):
+            for key, inner in sorted(value.items()):
+                table.add_row(f"{name}.{key}", str(inner))
+        else:
+            table.add_row(name, str(value))
+    return table
+
+
+def next_steps(target: Target, result: UpResult) -> list[str]:
+    """What a person does after an `up`."""
+    settings = target.settings
+    if target.sandbox is not None:
+        clone = target.sandbox.directory / "git" / f"{settings.repository_full_name}.git"
+        return [
+            "",
+            f"Push to start a run:  git push {clone} HEAD:{settings.branch}",
+            f"Follow it:            python -m automation follow {target.options}",
+        ]
+    return [
+        "",
+        "Tell GitHub where to send events: in the repository's Settings > Webhooks add",
+        f"  Payload URL   {result.outputs.get('webhook_url')}  (as the cluster's ingress shows it to the internet)",
+        "  Content type  application/json",
+        f"  Secret        the webhook secret of the Kubernetes Secret in {settings.namespace}",
+        "  Events        pushes and pull requests",
+        f"Then push to {settings.branch}, and follow the run: python -m automation follow {target.options}",
+    ]
+
+
+def _config(options: TargetOptions) -> PipelineConfig:
+    from aphex.loader import load_config
+
+    return load_config(options.config)

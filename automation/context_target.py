@@ -1,0 +1,233 @@
+"""A cluster of the caller's kubeconfig as a target: looked at before anything is changed, with either AWS."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets as random
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aphex.errors import AphexError, UsageError
+from automation.access import AwsAccess, KubernetesAccess, default_kubeconfig
+from automation.target import Subject, Target, TargetChoice, state_backend, state_bucket
+
+if TYPE_CHECKING:
+    from aphex_platform.settings import AwsSettings, ImageSettings, PlatformSecrets
+
+    from sandbox.state import StandIns
+
+_KINDS = (
+    "workflows.argoproj.io",
+    "workflowtemplates.argoproj.io",
+    "eventbus.argoproj.io",
+    "eventsources.argoproj.io",
+    "sensors.argoproj.io",
+)
+_CONTROLLERS = {"workflow-controller": "Argo Workflows", "controller-manager": "Argo Events"}
+_HINT = "Install Argo Workflows 3.7 or newer and Argo Events 1.9 or newer, by Helm or by their manifests."
+_SECRET_BYTES = 32
+_ARGO_URL = "https://argo-server.argo.svc:2746"
+
+
+class ClusterNotReady(AphexError):
+    """The cluster is not there, or lacks what a pipeline needs; nothing was changed."""
+
+
+def context_target(
+    choice: TargetChoice, subject: Subject, stand_ins: StandIns | None, *, check: bool, images: ImageSettings | None
+) -> Target:
+    """The target that a kubeconfig's context is for one pipeline. Makes nothing in the cluster.
+
+    Args:
+        choice: with the context's name and the AWS.
+        subject: the pipeline.
+        stand_ins: what stands in for AWS, where it is not an account.
+        check: whether to make sure that Argo is there.
+        images: the stages' images; None takes the configuration's own.
+
+    Raises:
+        ClusterNotReady: the cluster does not answer or has no Argo.
+        UsageError: something has to be configured first.
+    """
+    kubernetes = KubernetesAccess(kubeconfig=default_kubeconfig(), context=choice.context or None)
+    if kubernetes.kubeconfig is None or not kubernetes.kubeconfig.exists():
+        raise UsageError(f"There is no kubeconfig at {kubernetes.kubeconfig}.", hint="Set KUBECONFIG to yours.")
+    if check:
+        missing = missing_parts(kubernetes)
+        if missing:
+            raise ClusterNotReady(f"The cluster lacks {', '.join(missing)}; nothing was changed.", hint=_HINT)
+    words = f"--cluster {choice.cluster} --aws {choice.aws}"
+    if stand_ins is not None:
+        return _with_stand_ins(stand_ins, subject, kubernetes, images or configured_images(subject), words)
+    return _with_account(subject, kubernetes, images or configured_images(subject), words, create=check)
+
+
+def configured_images(subject: Subject) -> ImageSettings:
+    """The configuration's own images: a cluster elsewhere cannot pull from the sandbox's registry.
+
+    Raises:
+        UsageError: it has none.
+    """
+    from aphex_platform.settings import ImageSettings
+
+    builder, deployer = subject.images
+    if not builder or not deployer:
+        raise UsageError(
+            "This cluster needs images that it can pull.",
+            hint="Build docker/builder and docker/deployer, push them, and set pipeline.images.builder and .deployer.",
+        )
+    return ImageSettings(builder=builder, deployer=deployer)
+
+
+def missing_parts(kubernetes: KubernetesAccess) -> list[str]:
+    """What a pipeline needs of a cluster and this one lacks.
+
+    Raises:
+        ClusterNotReady: it does not answer.
+    """
+    from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
+    from lightkube.resources.apps_v1 import Deployment
+
+    from automation.webhook import is_ready
+
+    with reachable(kubernetes) as api:
+        kinds = {str(each.metadata.name) for each in api.list(CustomResourceDefinition)}
+        running = {str(each.metadata.name) for each in api.list(Deployment, namespace="*") if is_ready(each)}
+    missing = [f"the resource kind {kind}" for kind in _KINDS if kind not in kinds]
+    for name, product in _CONTROLLERS.items():
+        # Helm puts the release's name before it.
+        if not any(each == name or each.endswith(f"-{name}") for each in running):
+            missing.append(f"a running {name} ({product})")
+    return missing
+
+
+def reachable(kubernetes: KubernetesAccess) -> Any:
+    """A client of a cluster that answers.
+
+    Raises:
+        ClusterNotReady: it does not.
+    """
+    from lightkube.core.exceptions import ApiError
+    from lightkube.resources.core_v1 import Namespace
+
+    api = kubernetes.client()
+    try:
+        api.get(Namespace, "kube-system")
+    except (ApiError, OSError) as error:
+        api.close()
+        raise ClusterNotReady(
+            f"The cluster of {kubernetes.context or 'the current context'} does not answer: {error}",
+            hint="Try it with: kubectl get namespaces",
+        ) from error
+    return api
+
+
+def token_issuer(kubernetes: KubernetesAccess) -> str:
+    """The issuer of the cluster's service-account tokens, read from a token that is asked for and thrown away."""
+    from lightkube.models.authentication_v1 import TokenRequestSpec
+    from lightkube.models.meta_v1 import ObjectMeta
+    from lightkube.resources.core_v1 import ServiceAccountToken
+
+    request = ServiceAccountToken(metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=["sts.amazonaws.com"]))
+    with reachable(kubernetes) as api:
+        answer = api.create(request, name="default", namespace="default")
+    payload = str(answer.status.token).split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return str(claims["iss"])
+
+
+def _with_stand_ins(
+    stand_ins: StandIns, subject: Subject, kubernetes: KubernetesAccess, images: ImageSettings, words: str
+) -> Target:
+    """The cluster with an AWS and a git host of this machine, which its pods must be able to reach."""
+    from automation.sandbox_target import Place, stand_in_target
+
+    place = Place(
+        kubernetes=kubernetes,
+        # A name that a sandbox's own pods use would be known to its own DNS alone.
+        aws_endpoint=stand_ins.aws_s3_endpoint_in_pods,
+        oidc_issuer=token_issuer(kubernetes),
+        argo_url=_ARGO_URL,
+    )
+    target = stand_in_target(stand_ins, images, subject, place)
+    return replace(target, words=f"{words} {target.words}".rstrip())
+
+
+def _with_account(
+    subject: Subject, kubernetes: KubernetesAccess, images: ImageSettings, words: str, *, create: bool
+) -> Target:
+    from aphex_platform.settings import PlatformSettings
+
+    from aphex.names import PipelineNames
+
+    if not subject.repository or not subject.clone_url:
+        raise UsageError(
+            "The configuration does not say which repository the pipeline is for.",
+            hint="Set pipeline.repository to its clone URL.",
+        )
+    aws = account_settings(token_issuer(kubernetes))
+    access = AwsAccess(region=aws.region)
+    settings = PlatformSettings(
+        pipeline=subject.pipeline,
+        namespace=PipelineNames(subject.pipeline).namespace,
+        repository=subject.clone_url,
+        repository_full_name=subject.repository,
+        branch=subject.branch,
+        aws=aws,
+        images=images,
+        state_backend=state_backend(state_bucket(aws.account, aws.region), aws.region, None),
+        argo_url=_ARGO_URL,
+    )
+    secrets = account_secrets(access, subject.pipeline, create=create)
+    return Target(settings=settings, secrets=secrets, aws=access, kubernetes=kubernetes, words=words)
+
+
+def account_settings(issuer: str) -> AwsSettings:
+    """The account and region of the caller's credentials.
+
+    Raises:
+        UsageError: there are no credentials, or no region.
+    """
+    import boto3
+    from aphex_platform.settings import AwsSettings
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    session = boto3.Session()
+    if not session.region_name:
+        raise UsageError("There is no AWS region.", hint="Set AWS_DEFAULT_REGION, or a profile that has one.")
+    try:
+        identity = session.client("sts").get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        raise UsageError(f"AWS does not know the caller: {error}", hint="Set credentials or AWS_PROFILE.") from error
+    return AwsSettings(
+        kind="account",
+        account=identity["Account"],
+        region=session.region_name,
+        partition=identity["Arn"].split(":")[1],
+        oidc_issuer=issuer,
+    )
+
+
+def account_secrets(aws: AwsAccess, pipeline: str, *, create: bool) -> PlatformSecrets:
+    """The pipeline's secrets, kept encrypted in the account's Parameter Store so that every machine has the same.
+
+    Raises:
+        AphexError: there are none yet and `create` is not set.
+    """
+    from aphex_platform.settings import PlatformSecrets
+
+    ssm = aws.client("ssm")
+    name = f"/aphex/{pipeline}/secrets"
+    try:
+        value = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+    except ssm.exceptions.ParameterNotFound as error:
+        if not create:
+            raise AphexError(
+                f"There is no pipeline {pipeline} in this account and region: it has no {name}.",
+                hint="`python -m automation up` makes it.",
+            ) from error
+        made = {key: random.token_hex(_SECRET_BYTES) for key in ("webhook_secret", "passphrase")}
+        value = json.dumps(made)
+        ssm.put_parameter(Name=name, Value=value, Type="SecureString", Description="Secrets of an AphexPipeline")
+    return PlatformSecrets.model_validate_json(value)

@@ -1,0 +1,90 @@
+"""What an `up` would change, found out by the engine without changing anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from automation import changes
+from automation.changes import EventLog, ResourceChange
+from automation.stack import failure, open_stack
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from aphex.config import PipelineConfig
+    from automation.console import Terminal
+    from automation.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewResult:
+    """What would change.
+
+    Attributes:
+        pipeline: which pipeline it is.
+        changes: each resource that would be changed.
+        plan: Pulumi's update plan, by which exactly these changes can be applied.
+        salt: what the plan's secrets are encrypted with, beside the passphrase.
+    """
+
+    pipeline: str
+    changes: tuple[ResourceChange, ...]
+    plan: dict[str, Any]
+    salt: str | None
+
+    def document(self) -> dict[str, Any]:
+        """The result as JSON has it."""
+        return {
+            "pipeline": self.pipeline,
+            "changed": bool(self.changes),
+            "changes": changes.as_json(self.changes),
+        }
+
+
+def preview(target: Target, config: PipelineConfig, terminal: Terminal) -> PreviewResult:
+    """Ask the engine what it would do.
+
+    Raises:
+        DeploymentError: the program or a provider failed.
+    """
+    from pulumi.automation import CommandError
+
+    what = f"Previewing the pipeline {target.settings.pipeline}"
+    with open_stack(target, config) as opened, TemporaryDirectory(prefix="aphex-plan-") as folder:
+        plan = Path(folder) / "plan.json"
+        log = EventLog()
+        salt = opened.salt()
+        opened.use_salt(salt)
+        try:
+            with terminal.step("Comparing the pipeline with its configuration"):
+                opened.stack.preview(on_event=log.add, plan=str(plan), suppress_progress=True, color="never")
+        except CommandError as error:
+            raise failure(what, error, log) from error
+        return PreviewResult(
+            pipeline=target.settings.pipeline,
+            changes=tuple(changes.planned(log.steps)),
+            plan=json.loads(plan.read_text()),
+            salt=salt,
+        )
+
+
+def changes_table(found: tuple[ResourceChange, ...], *, properties: int = 6) -> Table:
+    """The changes for a person: operation, resource and the first few properties that differ."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from automation.progress import STYLES
+
+    table = Table(box=None, show_header=True, header_style="bold", pad_edge=False)
+    for title in ("operation", "type", "name", "properties"):
+        table.add_column(title, overflow="fold")
+    for change in found:
+        paths = [each.path + (" (replaces)" if each.replaces else "") for each in change.properties]
+        shown = ", ".join(paths[:properties]) + (f" and {len(paths) - properties} more" * (len(paths) > properties))
+        operation = Text(f"{change.sign} {change.operation}", style=STYLES.get(change.operation, ""))
+        table.add_row(operation, change.kind, change.name, shown)
+    return table

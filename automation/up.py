@@ -1,0 +1,77 @@
+"""Brings a pipeline to what its configuration says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automation import changes
+from automation.changes import ResourceChange
+from automation.operation import operate
+from automation.stack import open_stack
+
+if TYPE_CHECKING:
+    from aphex.config import PipelineConfig
+    from automation.console import Terminal
+    from automation.stack import OpenStack
+    from automation.target import Target
+    from automation.update_plan import SavedPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpResult:
+    """What an `up` did.
+
+    Attributes:
+        pipeline: which pipeline it was.
+        changes: each resource that was changed.
+        outputs: the stack's outputs, without those that are secret.
+    """
+
+    pipeline: str
+    changes: tuple[ResourceChange, ...]
+    outputs: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """The result as JSON has it."""
+        return {
+            "pipeline": self.pipeline,
+            "changed": bool(self.changes),
+            "changes": changes.as_json(self.changes),
+            "outputs": self.outputs,
+        }
+
+
+def bring_up(target: Target, config: PipelineConfig, terminal: Terminal, *, plan: SavedPlan | None = None) -> UpResult:
+    """Create or update the pipeline stack; with a plan, do exactly what is in it.
+
+    Raises:
+        DeploymentError: the engine or a provider failed.
+    """
+    what = f"Deploying the pipeline {target.settings.pipeline}"
+    with open_stack(target, config) as opened:
+        file = _plan_file(opened, plan) if plan is not None else None
+        log, done = operate(
+            opened,
+            target,
+            terminal,
+            what,
+            lambda on_event: opened.stack.up(on_event=on_event, suppress_progress=True, color="never", plan=file),
+        )
+    finished = [step for step in log.steps if step.outcome == "done"]
+    return UpResult(
+        pipeline=target.settings.pipeline,
+        changes=tuple(changes.planned(finished)),
+        outputs={name: output.value for name, output in done.outputs.items() if not output.secret},
+    )
+
+
+def _plan_file(opened: OpenStack, plan: SavedPlan) -> str:
+    """The plan as the file that Pulumi wants, in the workspace, which is gone when the stack is closed."""
+    opened.use_salt(plan.salt)
+    file = Path(opened.stack.workspace.work_dir) / "plan.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(plan.plan))
+    return str(file)

@@ -1,0 +1,90 @@
+"""Connects the git host with the pipeline: where GitHub, or the sandbox's git host, sends its events."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aphex.errors import AphexError
+
+if TYPE_CHECKING:
+    from automation.console import Terminal
+    from automation.target import Target
+
+_READY_SECONDS = 180.0
+_POLL_SECONDS = 0.5
+
+
+class EventsNotReady(AphexError):
+    """The pods that receive events did not become ready in time."""
+
+
+def register_webhook(target: Target, terminal: Terminal) -> str | None:
+    """Wait until events can be received, and tell the sandbox's git host where to send them.
+
+    Returns:
+        The address that was registered; None when the git host is not the sandbox's, so that a person has to.
+
+    Raises:
+        EventsNotReady: the EventSource or a Sensor did not become ready in time.
+    """
+    if target.sandbox is None or target.kubernetes.in_cluster:
+        return None
+    # The addresses of services are reached from this machine in the sandbox's own cluster alone.
+    through = getattr(target.sandbox, "kubeconfig", None) != target.kubernetes.kubeconfig
+    with terminal.step("Waiting until events can be received"):
+        address = service_address(target, through_api=through)
+    from sandbox import git_host
+
+    repository = git_host.create_repository(target.sandbox, target.settings.repository_full_name)
+    repository.set_webhook(address, target.kubernetes.kubeconfig if through else None, target.kubernetes.context)
+    return address
+
+
+def service_address(target: Target, *, through_api: bool = False) -> str:
+    """The webhook's address for programs outside the cluster, once its pods are ready.
+
+    It is that of the service, or with `through_api` the API server's proxy of it, which needs its credentials.
+    """
+    from lightkube.core.exceptions import ApiError
+    from lightkube.resources.apps_v1 import Deployment
+    from lightkube.resources.core_v1 import Service
+
+    url = urlsplit(target.settings.webhook_url)
+    name = str(url.hostname).split(".", 1)[0]
+    deadline = time.monotonic() + _READY_SECONDS
+    waiting = "the EventSource's service"
+    with target.kubernetes.client(target.settings.namespace) as api:
+        while time.monotonic() < deadline:
+            try:
+                service: Any = api.get(Service, name)
+                deployments: list[Any] = list(api.list(Deployment))
+            except ApiError as error:
+                if error.status.code != 404:
+                    raise
+            else:
+                unready = [str(each.metadata.name) for each in deployments if not is_ready(each)]
+                waiting = ", ".join(unready) or waiting
+                if deployments and not unready:
+                    if through_api:
+                        server = str(api.config.cluster.server).rstrip("/")
+                        service_path = f"namespaces/{target.settings.namespace}/services/{name}:{url.port}"
+                        return f"{server}/api/v1/{service_path}/proxy{url.path}"
+                    return f"{url.scheme}://{service.spec.clusterIP}:{url.port}{url.path}"
+            time.sleep(_POLL_SECONDS)
+    raise EventsNotReady(
+        f"Events cannot be received after {_READY_SECONDS:g} s: {waiting} is not ready in {target.settings.namespace}.",
+        hint=f"Look at it with: kubectl -n {target.settings.namespace} describe pods",
+    )
+
+
+def is_ready(deployment: Any) -> bool:
+    """Whether all replicas of a Deployment are ready in its current generation."""
+    status = deployment.status
+    wanted = deployment.spec.replicas if deployment.spec.replicas is not None else 1
+    return (
+        status is not None
+        and (status.observedGeneration or 0) >= (deployment.metadata.generation or 0)
+        and (status.readyReplicas or 0) >= wanted
+    )

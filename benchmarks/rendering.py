@@ -1,0 +1,79 @@
+"""How the cost and the size of rendering grow with the number of environments."""
+
+from __future__ import annotations
+
+import json
+
+from aphex_platform.manifests import render
+from aphex_platform.settings import AwsSettings, EventBusSettings, ImageSettings, PlatformSettings
+
+from aphex.config import PipelineConfig
+from benchmarks.measure import Ratio, cpu_of, side_by_side
+
+_FEW, _MANY, _ROUNDS = 50, 500, 5
+
+
+def configuration(environments: int) -> PipelineConfig:
+    """A pipeline with that many environments, each of two stacks with tests."""
+    stacks = [{"name": name, "path": f"lib/{name}.ts"} for name in ("Data", "Service")]
+    return PipelineConfig.model_validate(
+        {
+            "version": "1.0",
+            "build": {"commands": ["npm ci", "npm run build"]},
+            "environments": [
+                {
+                    "name": f"environment-{number}",
+                    "region": "eu-west-1",
+                    "account": f"{number:012d}",
+                    "stacks": stacks,
+                    "tests": {"commands": ["npm test"]},
+                }
+                for number in range(environments)
+            ],
+        }
+    )
+
+
+def settings() -> PlatformSettings:
+    """Settings of a pipeline in a real account."""
+    return PlatformSettings(
+        pipeline="bench",
+        namespace="aphex-bench",
+        repository="https://git.example.com/acme/bench.git",
+        repository_full_name="acme/bench",
+        aws=AwsSettings(
+            kind="account", account="123456789012", region="eu-west-1", oidc_issuer="https://oidc.example.com/id/1"
+        ),
+        event_bus=EventBusSettings(kind="native"),
+        images=ImageSettings(builder="example.com/builder:1", deployer="example.com/deployer:1"),
+        state_backend="s3://state",
+        argo_url="https://argo.example.com",
+        cdk_method="change-set",
+    )
+
+
+def run() -> list[Ratio]:
+    """Measure time and size of many environments against few; a ratio of 1 is linear growth."""
+    few, many, where = configuration(_FEW), configuration(_MANY), settings()
+    render(few, where)
+    short, long = side_by_side(
+        lambda: cpu_of(lambda: render(few, where)), lambda: cpu_of(lambda: render(many, where)), _ROUNDS
+    )
+    factor = _MANY / _FEW
+    small, large = (len(json.dumps(render(each, where))) for each in (few, many))
+    return [
+        Ratio(
+            name=f"rendering time of {_MANY} environments per environment, against {_FEW}",
+            value=long / short / factor,
+            target=1.2,
+            better="lower",
+            detail=f"{long * 1000:.0f} ms against {short * 1000:.0f} ms",
+        ),
+        Ratio(
+            name=f"manifest size of {_MANY} environments per environment, against {_FEW}",
+            value=large / small / factor,
+            target=1.0,
+            better="lower",
+            detail=f"{large / 1000:.0f} kB against {small / 1000:.0f} kB",
+        ),
+    ]

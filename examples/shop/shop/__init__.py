@@ -1,0 +1,1 @@
+"""What the shop knows apart from AWS."""

@@ -1,0 +1,1 @@
+"""The component resources that a pipeline stack is made of."""

@@ -1,0 +1,37 @@
+"""What every manifest has: labels that say whose it is, and one way from hera's models to dictionaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from aphex_platform.settings import PlatformSettings
+
+Manifest = dict[str, Any]
+
+PIPELINE_LABEL = "aphex/pipeline"
+COMMIT_LABEL = "aphex/commit"
+TRIGGER_LABEL = "aphex/trigger"
+
+WORKFLOWS_API = "argoproj.io/v1alpha1"
+
+
+def labels(settings: PlatformSettings) -> dict[str, str]:
+    """Labels of everything that belongs to the pipeline."""
+    return {PIPELINE_LABEL: settings.pipeline, "app.kubernetes.io/managed-by": "aphex"}
+
+
+def manifest(kind: str, name: str, spec: BaseModel | Manifest, settings: PlatformSettings) -> Manifest:
+    """An Argo object of the pipeline's namespace as a plain dictionary."""
+    return {
+        "apiVersion": WORKFLOWS_API,
+        "kind": kind,
+        "metadata": {"name": name, "namespace": settings.namespace, "labels": labels(settings)},
+        "spec": plain(spec) if isinstance(spec, BaseModel) else spec,
+    }
+
+
+def plain(model: BaseModel) -> Manifest:
+    """A hera model as the dictionary that Kubernetes takes, without what is unset."""
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)

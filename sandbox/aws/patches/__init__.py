@@ -1,0 +1,102 @@
+"""What moto lacks for real CDK and Pulumi clients, mended one registered patch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox.aws.patches import (
+    answers,
+    buckets,
+    change_sets,
+    custom_resources,
+    delete_markers,
+    names,
+    resource_events,
+    stack_work,
+    template_url,
+)
+
+MOTO_SOURCE = "https://github.com/getmoto/moto/blob/5.2.5/moto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch:
+    """One mend of moto.
+
+    Attributes:
+        name: what to call it in a log.
+        cause: what moto does without it.
+        link: where the cause can be read.
+        apply: changes moto in this process; harmless when called again.
+    """
+
+    name: str
+    cause: str
+    link: str
+    apply: Callable[[], None]
+
+
+PATCHES: tuple[Patch, ...] = (
+    Patch(
+        name="template-url",
+        cause="A template's URL is understood only on amazonaws.com or when it contains the word localhost.",
+        link=f"{MOTO_SOURCE}/cloudformation/utils.py#L111",
+        apply=template_url.apply,
+    ),
+    Patch(
+        name="stack-work",
+        cause="A failed stack stays half made without an event; a deleted one makes its resources again.",
+        link=f"{MOTO_SOURCE}/cloudformation/models.py",
+        apply=stack_work.apply,
+    ),
+    Patch(
+        name="change-sets",
+        cause="Stacks made by change sets have no outputs or exports; change sets are found by name alone.",
+        link=f"{MOTO_SOURCE}/cloudformation/models.py",
+        apply=change_sets.apply,
+    ),
+    Patch(
+        name="resource-events",
+        cause="Only stacks have events, so nobody can see which resource failed or was passed over.",
+        link=f"{MOTO_SOURCE}/cloudformation/parsing.py",
+        apply=resource_events.apply,
+    ),
+    Patch(
+        name="custom-resources",
+        cause="A custom resource waits for a Lambda function that needs Docker, so its stack never finishes.",
+        link=f"{MOTO_SOURCE}/cloudformation/custom_model.py",
+        apply=custom_resources.apply,
+    ),
+    Patch(
+        name="buckets",
+        cause="Stacks cannot set a bucket's versioning, access block, lifecycle or policy; conditions deny everybody.",
+        link=f"{MOTO_SOURCE}/s3/models.py#L1539",
+        apply=buckets.apply,
+    ),
+    Patch(
+        name="names",
+        cause="SSM parameters and ECR repositories without a name in their template fail.",
+        link=f"{MOTO_SOURCE}/ssm/models.py#L332",
+        apply=names.apply,
+    ),
+    Patch(
+        name="delete-markers",
+        cause="Deleting a version of a key that has a delete marker fails once versioning is suspended.",
+        link=f"{MOTO_SOURCE}/s3/utils.py#L130",
+        apply=delete_markers.apply,
+    ),
+    Patch(
+        name="answers",
+        cause="Actions that are missing answer with status 500 and HTML; objects may have no checksum.",
+        link=f"{MOTO_SOURCE}/core/responses.py#L483",
+        apply=answers.apply,
+    ),
+)
+
+
+def apply_all() -> list[str]:
+    """Apply every patch to the moto of this process and return their names."""
+    for patch in PATCHES:
+        patch.apply()
+    return [patch.name for patch in PATCHES]

@@ -1,0 +1,185 @@
+"""Makes sure that the sandbox's registry has every image of the pipeline, and builds only what it lacks."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+
+from aphex.errors import AphexError
+from sandbox.images.base import build_base
+from sandbox.images.buildah import Buildah, oci_config
+from sandbox.images.recipes import (
+    BuiltImage,
+    ScratchImage,
+    base_packages,
+    builder,
+    deployer,
+)
+from sandbox.toolchain import Toolchain, host_packages
+from sandbox.toolchain import ensure as ensure_tools
+from sandbox.toolchain.cache import Report, cache_root, locked, silent
+from sandbox.toolchain.progress import duration
+
+_REGISTRY_SECONDS = 10.0
+
+_PAUSE = 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done'
+_PASSWD = "root:x:0:0:root:/root:/bin/sh\naphex:x:10001:10001::/tmp:/bin/sh\nargo:x:8737:8737::/tmp:/bin/sh\n"
+
+
+class Registry(Protocol):
+    """What has to be known of a sandbox to put images into it."""
+
+    @property
+    def registry(self) -> str:
+        """`host:port` to push to."""
+
+    @property
+    def image_prefix(self) -> str:
+        """The registry's name in image references."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Full references of the images that are in the registry."""
+
+    builder: str
+    deployer: str
+    argo_controller: str
+    argoexec: str
+    argo_server: str
+    argo_events: str
+    pause: str
+
+
+def ensure(state: Registry, toolchain: Toolchain, report: Report | None = None) -> Images:
+    """Build and push what the registry does not have.
+
+    The toolchain must have `workflow-controller`, `argoexec`, `argo`, `argo-events` and `pulumi`.
+
+    Raises:
+        AphexError: the registry does not answer, or an image cannot be built.
+    """
+    pushes = Pushes(state, report or silent)
+    small = {image.name: pushes.scratch(image) for image in scratch_images(toolchain)}
+    pulumi = toolchain.path("pulumi")
+    return Images(
+        builder=pushes.built(builder()),
+        deployer=pushes.built(deployer(pulumi)),
+        argo_controller=small["workflow-controller"],
+        argoexec=small["argoexec"],
+        argo_server=small["argo-server"],
+        argo_events=small["argo-events"],
+        pause=small["pause"],
+    )
+
+
+def scratch_images(toolchain: Toolchain) -> Iterator[ScratchImage]:
+    """The images of one binary, with the users that the installation manifests expect."""
+    argo = {"workflow-controller": "workflow-controller", "argo-server": "argo", "argo-events": "argo-events"}
+    for name, binary in argo.items():
+        yield ScratchImage(name=name, binary=toolchain.path(binary), entrypoint=(f"/bin/{binary}",), user="8737:8737")
+    yield ScratchImage(name="argoexec", binary=toolchain.path("argoexec"), entrypoint=("/bin/argoexec",))
+    busybox = ("/bin/busybox", "sh", "-c", _PAUSE.replace('"', "'"))
+    static = ensure_tools("busybox").path("busybox")
+    yield ScratchImage(name="pause", binary=static, entrypoint=busybox, aliases=("node",))
+
+
+class Pushes:
+    """Gets images into one registry."""
+
+    def __init__(self, state: Registry, report: Report) -> None:
+        self._state = state
+        self._report = report
+        self._cache = cache_root() / "images"
+
+    def scratch(self, image: ScratchImage) -> str:
+        """The reference of an image of one binary, pushed when it is not there."""
+        tag = image.tag()
+        if not self._pushed(image.name, tag):
+            with self._building(image.name) as buildah:
+                local = _local(image.name, tag)
+                if not buildah.has(local):
+                    _build_scratch(buildah, image, local)
+                    buildah.prune(_repository(image.name))
+                self._report(f"image {image.name}: pushing")
+                for each in (*image.aliases, tag):
+                    buildah.push(local, f"{self._state.registry}/{image.name}:{each}")
+        return self._reference(image.name, tag)
+
+    def built(self, image: BuiltImage) -> str:
+        """The reference of an image of one of the project's Dockerfiles, pushed when it is not there."""
+        tag = image.tag()
+        if not self._pushed(image.name, tag):
+            with self._building(image.name) as buildah:
+                self._build(buildah, image)
+                self._report(f"image {image.name}: pushing")
+                buildah.push(_local(image.name, tag), f"{self._state.registry}/{image.name}:{tag}")
+        return self._reference(image.name, tag)
+
+    def _build(self, buildah: Buildah, image: BuiltImage) -> str:
+        """Build an image after what it is based on, each only when the storage lacks it; returns its local name."""
+        local = _local(image.name, image.tag())
+        if buildah.has(local):
+            return local
+        if isinstance(image.base, str):
+            base = _local("aphex-base", image.base)
+            if not buildah.has(base):
+                build_base(buildah, base, base_packages(), self._cache / "archives", self._report)
+        else:
+            base = self._build(buildah, image.base)
+        started = time.monotonic()
+        arguments = dict.fromkeys(image.arguments, base)
+        buildah.build(local, image.dockerfile, stage=image.stage, arguments=arguments, contexts=image.contexts)
+        self._report(f"built {image.name} in {duration(time.monotonic() - started)}")
+        buildah.prune(_repository(image.name))
+        return local
+
+    def _reference(self, name: str, tag: str) -> str:
+        return f"{self._state.image_prefix}/{name}:{tag}"
+
+    @contextmanager
+    def _building(self, name: str) -> Iterator[Buildah]:
+        host_packages(self._report)
+        with locked(self._cache / "lock", self._report, f"image {name}"):
+            buildah = Buildah(self._cache, self._report)
+            buildah.recover()
+            yield buildah
+
+    def _pushed(self, name: str, tag: str) -> bool:
+        url = f"http://{self._state.registry}/v2/{name}/manifests/{tag}"
+        accepted = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+        try:
+            answer = httpx.head(url, headers={"Accept": accepted}, timeout=_REGISTRY_SECONDS, trust_env=False)
+        except httpx.HTTPError as error:
+            raise AphexError(
+                f"The image registry at {self._state.registry} does not answer: {error}",
+                hint="See whether it runs: python -m automation sandbox status",
+            ) from error
+        return answer.status_code == httpx.codes.OK
+
+
+def _repository(name: str) -> str:
+    return f"localhost/{name}"
+
+
+def _local(name: str, tag: str) -> str:
+    return f"{_repository(name)}:{tag}"
+
+
+def _build_scratch(buildah: Buildah, image: ScratchImage, reference: str) -> None:
+    with buildah.container() as container:
+        with buildah.mounted(container) as root:
+            (root / "bin").mkdir()
+            shutil.copy(image.binary, root / image.entrypoint[0].lstrip("/"))
+            (root / "etc").mkdir()
+            (root / "etc/passwd").write_text(_PASSWD)
+            (root / "tmp").mkdir()
+            (root / "tmp").chmod(0o1777)
+        buildah("config", *oci_config(image.entrypoint, image.user), container)
+        buildah("commit", "--quiet", container, reference)

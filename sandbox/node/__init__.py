@@ -1,0 +1,1 @@
+"""The node: every process of the sandbox, in namespaces of its own."""

@@ -1,0 +1,53 @@
+"""The functions of the `aws` package that the programs call: who is calling, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sandbox.providers.aws.endpoint import Aws
+from sandbox.providers.base import Properties, UnknownFunction
+
+
+def call(aws: Aws, token: str, args: Properties) -> Properties:
+    """The result of one function.
+
+    Raises:
+        UnknownFunction: there is no function of that name here.
+    """
+    if token not in _FUNCTIONS:
+        raise UnknownFunction("aws", token, list(_FUNCTIONS))
+    return _FUNCTIONS[token](aws, args)
+
+
+def _caller_identity(aws: Aws, args: Properties) -> Properties:  # noqa: ARG001
+    identity = aws.identity
+    return {
+        "accountId": identity["Account"],
+        "arn": identity["Arn"],
+        "userId": identity["UserId"],
+        "id": identity["Account"],
+    }
+
+
+def _region(aws: Aws, args: Properties) -> Properties:
+    region = args.get("region") or args.get("name") or aws.region
+    return {
+        "region": region,
+        "name": region,
+        "id": region,
+        "description": aws.description(region),
+        "endpoint": f"ec2.{region}.{aws.dns_suffix(region)}",
+    }
+
+
+def _partition(aws: Aws, args: Properties) -> Properties:  # noqa: ARG001
+    partition, suffix = aws.partition(), aws.dns_suffix()
+    reverse = ".".join(reversed(suffix.split(".")))
+    return {"partition": partition, "id": partition, "dnsSuffix": suffix, "reverseDnsPrefix": reverse}
+
+
+_FUNCTIONS: dict[str, Callable[[Aws, Properties], Properties]] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
+    "aws:index/getRegion:getRegion": _region,
+    "aws:index/getPartition:getPartition": _partition,
+}

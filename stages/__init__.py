@@ -1,0 +1,1 @@
+"""What runs inside a run's pods: `python -m stages NAME`, one module a stage."""

@@ -1,0 +1,49 @@
+"""`python -m stages NAME`: the command of every stage's pod."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from aphex.errors import AphexError, UsageError
+
+STAGES = {
+    "validate": "stages.validate",
+    "build": "stages.build",
+    "self-update": "stages.self_update",
+    "environment": "stages.environment",
+    "test": "stages.test",
+    "exit": "stages.exit",
+}
+_KNOWN = ", ".join(STAGES)
+_USAGE = f"usage: python -m stages NAME, where NAME is one of {_KNOWN}"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stage that the arguments name; returns the exit status of the process."""
+    if arguments in (["-h"], ["--help"]):
+        print(_USAGE)
+        return 0
+    try:
+        name = _stage_name(arguments)
+        # Imported only now, so that a wrong name is said at once.
+        from stages.context import StageContext
+        from stages.runner import run_stage
+
+        context = StageContext.from_environment(os.environ)
+        return run_stage(STAGES[name], context)
+    except AphexError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+
+
+def _stage_name(arguments: list[str]) -> str:
+    if len(arguments) != 1:
+        raise UsageError(_USAGE)
+    if arguments[0] not in STAGES:
+        raise UsageError(f'There is no stage "{arguments[0]}".', hint=f"The stages are {_KNOWN}.")
+    return arguments[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

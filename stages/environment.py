@@ -1,0 +1,81 @@
+"""The environment stage: one synthesis of the run's commit, then its stacks in the configured order."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aphex.config import Command
+from stages import cdk
+from stages.access import account_access, session_name
+from stages.assembly import StackDeployment, deployment_plan
+from stages.commands import run_commands
+from stages.console import elapsed
+from stages.deployment import Deployer, deploy_stack, synthesize
+from stages.outputs import StackOutputs, store_outputs
+from stages.prepare import clone, configuration, environment_variables, fetch_artifact, share_outputs, skipped
+from stages.runner import Stage, StageResult
+
+
+def run(stage: Stage) -> StageResult:
+    """Deploy the environment as the run's commit has it.
+
+    An environment that the configuration at this commit lacks is skipped: the run has the shape of the
+    configuration before the commit.
+    """
+    name = stage.context.required_environment()
+    timestamp = clone(stage)
+    config = configuration(stage)
+    environment = config.environment(name)
+    if environment is None:
+        return skipped(stage, name)
+    fetch_artifact(stage)
+    session = session_name(stage.context.run, stage.context.stage)
+    with account_access(stage.workspace.aws_config, environment.role, environment.region, session) as access:
+        variables = {
+            **environment_variables(stage, access, environment.account, timestamp),
+            **share_outputs(stage),
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+        }
+        deployer = Deployer(stage=stage, environment=environment, access=access, variables=variables)
+        return _deploy(deployer, f"environments[{config.environments.index(environment)}].hooks")
+
+
+def _deploy(deployer: Deployer, hooks: str) -> StageResult:
+    stage, environment = deployer.stage, deployer.environment
+    _run_hooks(deployer, environment.hooks.pre, f"{hooks}.pre", {})
+    assemblies = synthesize(deployer)
+    source = stage.workspace.source
+    plan = deployment_plan(
+        environment, [(stack, assemblies[cdk.app_folder(source, stack)]) for stack in environment.stacks]
+    )
+    outputs: StackOutputs = {}
+    stacks = [_deploy_one(deployer, deployment, outputs, len(plan)) for deployment in plan]
+    _run_hooks(deployer, environment.hooks.post, f"{hooks}.post", share_outputs(stage))
+    return StageResult(
+        summary={"status": "succeeded", "environment": environment.name, "outputs": outputs},
+        details={"stacks": stacks},
+    )
+
+
+def _deploy_one(deployer: Deployer, deployment: StackDeployment, outputs: StackOutputs, total: int) -> dict[str, Any]:
+    """Deploy a stack and store its outputs beside those of the stacks before it."""
+    stage, name = deployer.stage, deployment.stack.name
+    stage.console.line(f"==> Deploying {name} ({len(outputs) + 1} of {total})")
+    started = time.monotonic()
+    outputs[name] = deploy_stack(deployer, deployment)
+    key = stage.context.keys.outputs(deployer.environment.name)
+    store_outputs(stage.store, stage.table, key, deployer.environment.name, outputs)
+    seconds = time.monotonic() - started
+    stage.console.line(f"    {name} deployed in {elapsed(seconds)}")
+    return {"stack": name, "name": deployment.artifact.name, "seconds": round(seconds, 3)}
+
+
+def _run_hooks(deployer: Deployer, commands: list[Command], field: str, variables: dict[str, str]) -> None:
+    run_commands(
+        commands,
+        field=field,
+        cwd=deployer.stage.workspace.source,
+        env={**deployer.variables, **variables},
+        console=deployer.stage.console,
+    )

@@ -1,0 +1,55 @@
+"""The test stage: the environment's test commands against what was deployed."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from stages.access import account_access, session_name
+from stages.commands import CommandFailed, run_commands
+from stages.prepare import clone, configuration, environment_variables, fetch_artifact, share_outputs, skipped
+from stages.reports import keep_reports
+from stages.runner import Stage, StageResult
+
+
+def run(stage: Stage) -> StageResult:
+    """Test the environment; a failure leaves the deployment as it is.
+
+    Raises:
+        CommandFailed: a test command failed.
+    """
+    name = stage.context.required_environment()
+    timestamp = clone(stage)
+    config = configuration(stage)
+    environment = config.environment(name)
+    if environment is None or environment.tests is None:
+        return skipped(stage, name)
+    fetch_artifact(stage)
+    session = session_name(stage.context.run, stage.context.stage)
+    with account_access(stage.workspace.aws_config, environment.tests.role, environment.region, session) as access:
+        try:
+            done = run_commands(
+                environment.tests.commands,
+                field=f"environments[{config.environments.index(environment)}].tests.commands",
+                cwd=stage.workspace.source,
+                env={**environment_variables(stage, access, environment.account, timestamp), **share_outputs(stage)},
+                console=stage.console,
+            )
+        except CommandFailed as error:
+            error.details.update(_reports_of_failure(stage, environment.tests.reports))
+            raise
+    reports = keep_reports(stage, environment.tests.reports)
+    return StageResult(
+        summary={"status": "succeeded", "environment": name, "commands": len(done), **reports},
+        details={"commands": done},
+    )
+
+
+def _reports_of_failure(stage: Stage, globs: list[str]) -> dict[str, Any]:
+    """The reports of failed tests; that they cannot be kept must not hide why the tests failed."""
+    try:
+        return keep_reports(stage, globs)
+    except Exception as error:  # noqa: BLE001  # said, and in the log with its traceback
+        stage.console.line(f"warning: the reports were not stored: {error}")
+        stage.console.log_only(traceback.format_exc())
+        return {}

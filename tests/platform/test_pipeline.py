@@ -1,0 +1,253 @@
+"""Every resource of a pipeline, as the program declares it: Pulumi's mocks take the engine's place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pytest
+from aphex_platform.components.access import EXECUTOR_RULES, SELF_UPDATE_RULES, SENSOR_RULES, Rule
+from aphex_platform.identities import Identity
+from aphex_platform.program import pipeline_program
+from aphex_platform.settings import EventBusSettings, PlatformSecrets, PlatformSettings
+from pulumi.runtime import sync_await
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
+from pulumi.runtime.stack import run_pulumi_func
+
+from aphex.config import PipelineConfig, Retention
+from aphex.errors import AphexError
+from tests.support.example import example_config, example_secrets, example_settings, real_aws, with_retention
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated in favor of:DeprecationWarning")
+
+BUCKET = "aphex-shop-123456789012-us-east-1"
+
+
+@dataclass
+class Recorder(Mocks):
+    """Remembers what was declared and answers as AWS and Kubernetes would."""
+
+    declared: list[MockResourceArgs] = field(default_factory=list)
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        self.declared.append(args)
+        state = dict(args.inputs)
+        metadata = state.get("metadata", {})
+        if args.typ.startswith("kubernetes:"):
+            return "/".join(filter(None, (metadata.get("namespace"), metadata["name"]))), state
+        name = state.get("bucket") or state.get("name") or args.name
+        state.setdefault("name", name)
+        state["arn"] = f"arn:aws:s3:::{name}" if ":s3/" in args.typ else f"arn:aws:iam::123456789012:role/{name}"
+        return name, state
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        return {}, None
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [each.inputs for each in self.declared if each.typ == kind]
+
+    def one(self, kind: str) -> dict[str, Any]:
+        (found,) = self.of(kind)
+        return found
+
+    def named(self, kind: str) -> dict[str, dict[str, Any]]:
+        return {each["metadata"]["name"]: each for each in self.of(kind)}
+
+    def secret(self, name: str, key: str) -> str:
+        """A Secret's value, which the engine gets marked as one."""
+        data = self.named("kubernetes:core/v1:Secret")[name]["stringData"]
+        assert is_rpc_secret(data)
+        return str(unwrap_rpc_secret(data)[key])
+
+
+def declare(
+    settings: PlatformSettings, secrets: PlatformSecrets | None = None, config: PipelineConfig | None = None
+) -> Recorder:
+    recorder = Recorder()
+    set_mocks(recorder, project="aphex", stack="shop")
+    program = pipeline_program(config or example_config(), settings, secrets or example_secrets())
+
+    async def run() -> None:
+        await run_pulumi_func(program)
+
+    sync_await._sync_await(run())
+    return recorder
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Recorder:
+    return declare(example_settings())
+
+
+def test_aws_is_the_configured_account_and_region(pipeline: Recorder) -> None:
+    provider = pipeline.one("pulumi:providers:aws")
+    assert provider["region"] == "us-east-1"
+    assert json.loads(provider["allowedAccountIds"]) == ["123456789012"]
+    aws = [each for each in pipeline.declared if each.typ.startswith("aws:")]
+    assert aws
+    assert {str(each.provider).rsplit("::", 2)[1] for each in aws} == {"aws"}
+
+
+def test_the_bucket_is_versioned_encrypted_and_private(pipeline: Recorder) -> None:
+    assert pipeline.one("aws:s3/bucket:Bucket")["bucket"] == BUCKET
+    versioning = pipeline.one("aws:s3/bucketVersioning:BucketVersioning")
+    assert versioning["versioningConfiguration"] == {"status": "Enabled"}
+    encryption = pipeline.one("aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration")
+    (rule,) = encryption["rules"]
+    assert rule["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "AES256"}
+    block = pipeline.one("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
+    assert [block[each] for each in sorted(block) if each != "bucket"] == [True] * 4
+    ownership = pipeline.one("aws:s3/bucketOwnershipControls:BucketOwnershipControls")
+    assert ownership["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
+    policy = json.loads(pipeline.one("aws:s3/bucketPolicy:BucketPolicy")["policy"])
+    assert [each["Sid"] for each in policy["Statement"]] == ["TlsOnly"]
+
+
+def test_artifacts_expire_before_the_audit_trail() -> None:
+    retention = Retention(artifact_days=10, log_days=400, noncurrent_days=5)
+    declared = declare(example_settings(), config=with_retention(example_config(), retention))
+    lifecycle = declared.one("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
+    rules = {rule["id"]: rule for rule in lifecycle["rules"]}
+    assert rules["artifacts"]["filter"] == {"prefix": "artifacts/"}
+    assert rules["artifacts"]["expiration"] == {"days": 10}
+    assert rules["runs"]["filter"] == {"prefix": "runs/"}
+    assert rules["runs"]["expiration"] == {"days": 400}
+    assert rules["old-versions"]["noncurrentVersionExpiration"] == {"noncurrentDays": 5}
+    assert rules["old-versions"]["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 7}
+    assert {rule["status"] for rule in rules.values()} == {"Enabled"}
+
+
+def test_the_run_table_finds_runs_by_id_and_by_start(pipeline: Recorder) -> None:
+    table = pipeline.one("aws:dynamodb/table:Table")
+    assert table["name"] == "aphex-shop-runs"
+    assert table["billingMode"] == "PAY_PER_REQUEST"
+    assert table["hashKey"] == "run_id"
+    (index,) = table["globalSecondaryIndexes"]
+    assert (index["name"], index["hashKey"], index["rangeKey"]) == ("by-start", "pipeline", "started_at")
+    assert table["pointInTimeRecovery"] == {"enabled": True}
+    assert table["serverSideEncryption"] == {"enabled": True}
+
+
+def test_data_is_disposable_in_the_sandbox_alone() -> None:
+    sandbox, account = declare(example_settings()), declare(example_settings(aws=real_aws()))
+    assert sandbox.one("aws:s3/bucket:Bucket")["forceDestroy"] is True
+    assert account.one("aws:s3/bucket:Bucket")["forceDestroy"] is False
+    assert sandbox.one("aws:dynamodb/table:Table")["deletionProtectionEnabled"] is False
+    assert account.one("aws:dynamodb/table:Table")["deletionProtectionEnabled"] is True
+
+
+def test_each_identity_is_a_role_with_one_policy_and_a_service_account(pipeline: Recorder) -> None:
+    roles = {each["name"] for each in pipeline.of("aws:iam/role:Role")}
+    assert roles == {f"aphex-shop-{identity}" for identity in Identity}
+    assert {each["role"] for each in pipeline.of("aws:iam/rolePolicy:RolePolicy")} == roles
+    accounts = pipeline.named("kubernetes:core/v1:ServiceAccount")
+    assert set(accounts) == {*Identity, "executor", "sensor", "event-source"}
+    for identity in Identity:
+        assert accounts[identity]["automountServiceAccountToken"] is (identity is Identity.SELF_UPDATE)
+
+
+def test_roles_grant_what_their_accounts_need_and_nothing_in_the_whole_cluster(pipeline: Recorder) -> None:
+    roles = pipeline.named("kubernetes:rbac.authorization.k8s.io/v1:Role")
+    expected = {"executor": EXECUTOR_RULES, "sensor": SENSOR_RULES, "self-update": SELF_UPDATE_RULES}
+    assert set(roles) == set(expected)
+    for name, rules in expected.items():
+        granted = [(each["apiGroups"], each["resources"], each["verbs"]) for each in roles[name]["rules"]]
+        assert granted == [([rule.group], list(rule.resources), list(rule.verbs)) for rule in rules]
+    bindings = pipeline.named("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding")
+    for name, binding in bindings.items():
+        assert binding["roleRef"]["name"] == name
+        (subject,) = binding["subjects"]
+        assert (subject["kind"], subject["name"], subject["namespace"]) == ("ServiceAccount", name, "aphex-shop")
+    assert not [each.typ for each in pipeline.declared if "ClusterRole" in each.typ]
+
+
+def rights(rules: Sequence[Rule]) -> set[tuple[str, str, str]]:
+    return {(rule.group, resource, verb) for rule in rules for resource in rule.resources for verb in rule.verbs}
+
+
+def test_the_self_update_holds_all_that_it_may_grant() -> None:
+    held = {
+        (rule.group, resource, verb) for rule in SELF_UPDATE_RULES for resource in rule.resources for verb in rule.verbs
+    }
+    for rules in (EXECUTOR_RULES, SENSOR_RULES):
+        for rule in rules:
+            assert {(rule.group, resource, verb) for resource in rule.resources for verb in rule.verbs} <= held
+    assert not [rule for rule in SELF_UPDATE_RULES if {"escalate", "bind", "*"} & set(rule.verbs)]
+
+
+def test_the_executor_has_the_token_that_argo_looks_for(pipeline: Recorder) -> None:
+    secret = pipeline.named("kubernetes:core/v1:Secret")["executor.service-account-token"]
+    assert secret["type"] == "kubernetes.io/service-account-token"
+    assert secret["metadata"]["annotations"] == {"kubernetes.io/service-account.name": "executor"}
+
+
+def test_the_self_update_finds_its_settings_and_secrets(pipeline: Recorder) -> None:
+    settings = pipeline.named("kubernetes:core/v1:ConfigMap")["aphex-settings"]["data"]["settings.json"]
+    assert PlatformSettings.model_validate_json(settings) == example_settings()
+    secrets = pipeline.secret("aphex-secrets", "secrets.json")
+    assert PlatformSecrets.model_validate_json(secrets) == example_secrets()
+
+
+def test_secrets_are_in_secrets_and_nowhere_else(pipeline: Recorder) -> None:
+    for each in pipeline.declared:
+        if each.typ != "kubernetes:core/v1:Secret":
+            assert "sesame" not in json.dumps(each.inputs), each.name
+
+
+def test_the_bus_is_the_existing_one_with_its_password(pipeline: Recorder) -> None:
+    bus = pipeline.one("kubernetes:argoproj.io/v1alpha1:EventBus")
+    assert bus["spec"]["jetstreamExotic"]["url"] == "nats://10.88.0.2:4222"
+    reference = bus["spec"]["jetstreamExotic"]["accessSecret"]
+    secret = pipeline.secret(reference["name"], reference["key"])
+    assert json.loads(secret) == {"username": "sesame-user", "password": "sesame-password"}
+
+
+def test_a_bus_of_the_namespaces_own_has_three_servers_and_no_secret_of_ours() -> None:
+    declared = declare(example_settings(event_bus=EventBusSettings()))
+    assert declared.one("kubernetes:argoproj.io/v1alpha1:EventBus")["spec"]["jetstream"]["replicas"] == 3
+    assert "event-bus" not in declared.named("kubernetes:core/v1:Secret")
+
+
+def test_an_existing_bus_without_password_is_refused() -> None:
+    secrets = example_secrets().model_copy(update={"nats_password": None})
+    with pytest.raises(AphexError, match="nats_password"):
+        declare(example_settings(), secrets)
+
+
+def test_manifests_reach_kubernetes_unchanged(pipeline: Recorder) -> None:
+    from aphex_platform.manifests import render
+
+    for manifest in render(example_config(), example_settings()):
+        declared = pipeline.named(f"kubernetes:argoproj.io/v1alpha1:{manifest['kind']}")
+        assert declared[manifest["metadata"]["name"]]["spec"] == manifest["spec"]
+
+
+def test_everything_lives_in_the_pipelines_namespace_and_says_whose_it_is(pipeline: Recorder) -> None:
+    for each in pipeline.declared:
+        if each.typ == "kubernetes:core/v1:Namespace":
+            assert each.inputs["metadata"]["name"] == "aphex-shop"
+        elif each.typ.startswith("kubernetes:"):
+            assert each.inputs["metadata"]["namespace"] == "aphex-shop"
+    for kind in ("aws:s3/bucket:Bucket", "aws:dynamodb/table:Table", "aws:iam/role:Role"):
+        assert all(each["tags"] == {"aphex:pipeline": "shop"} for each in pipeline.of(kind))
+
+
+def test_the_program_declares_only_kinds_that_are_expected(pipeline: Recorder) -> None:
+    kinds = {each.typ for each in pipeline.declared if each.custom}
+    assert {kind for kind in kinds if kind.startswith("aws:")} == {
+        "aws:dynamodb/table:Table",
+        "aws:iam/role:Role",
+        "aws:iam/rolePolicy:RolePolicy",
+        "aws:s3/bucket:Bucket",
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+        "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
+        "aws:s3/bucketPolicy:BucketPolicy",
+        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+        "aws:s3/bucketVersioning:BucketVersioning",
+    }
+    assert pulumi.get_project() == "aphex"

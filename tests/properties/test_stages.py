@@ -1,0 +1,330 @@
+"""Properties of the stages, on a real git repository, real files, real processes and a moto endpoint."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aphex.config import Command, Environment
+from aphex.loader import ConfigError, parse_config
+from aphex.run import RunKeys, RunRecord, StageRecord, Status
+from stages.access import account_access, profiles
+from stages.archive import pack, unpack, verify
+from stages.artifact import ArtifactManifest, plan_artifact, walk
+from stages.assembly import CloudAssembly, StackArtifact, StackNotFound, deployment_plan
+from stages.checks import tool_findings
+from stages.clients import PipelineClients
+from stages.commands import CommandFailed, run_commands
+from stages.console import Console
+from stages.context import StageContext
+from stages.metrics import outcome_metrics
+from stages.outputs import read_outputs, store_outputs
+from stages.source import checkout
+from stages.store import RunStore
+from stages.table import RunTable, new_run
+from stages.variables import output_variables
+from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
+from tests.support.pod import BUCKET, PIPELINE_ACCOUNT, Pod, make_stores
+from tests.support.repository import Repository, new_repository
+from tests.support.strategies import documents
+
+EXAMPLES = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+_RUNS = itertools.count()
+names = st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,8}", fullmatch=True)
+accounts = st.from_regex(r"[0-9]{12}", fullmatch=True)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MotoEndpoint]:
+    with moto_endpoint() as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", endpoint.url)
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        make_stores(endpoint)
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def clients(aws: MotoEndpoint) -> PipelineClients:
+    return PipelineClients("us-east-1")
+
+
+@pytest.fixture(scope="module")
+def store(clients: PipelineClients) -> RunStore:
+    return RunStore(clients, BUCKET)
+
+
+def fresh_run() -> str:
+    """A run that there was not yet: Hypothesis draws the same values more than once."""
+    return f"run-{next(_RUNS)}"
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repository, list[str]]:
+    """A repository and its commits; in each, the file `number` has the commit's position."""
+    repository = new_repository(tmp_path_factory.mktemp("history") / "repository")
+    return repository, [repository.commit({"number": str(number)}) for number in range(12)]
+
+
+def context(aws: MotoEndpoint, folder: Path, run: str, **more: str) -> StageContext:
+    pod = Pod(aws, Repository(folder), folder)
+    return StageContext.from_environment({**pod.variables("build", "a" * 40), "APHEX_RUN": run, **more})
+
+
+# Property 2: for any commit of a repository, the clone is at that commit, not at HEAD
+@EXAMPLES
+@given(position=st.integers(0, 11))
+def test_a_clone_is_at_the_commit(history: tuple[Repository, list[str]], position: int) -> None:
+    repository, commits = history
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        checkout(repository.url, commits[position], clone, lambda _line: None)
+        assert (clone / "number").read_text() == str(position)
+        assert Repository(clone).git("rev-parse", "HEAD") == commits[position]
+
+
+def run_numbered(outcomes: list[bool]) -> tuple[list[int], int | None]:
+    """Run commands that succeed or fail; returns which ran, and which one was told to have failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        commands = [
+            Command(run=f"echo {number} >> order; {'true' if good else 'false'}")
+            for number, good in enumerate(outcomes)
+        ]
+        failed = None
+        with Console(path / "log", io.StringIO()) as console:
+            try:
+                run_commands(commands, field="build.commands", cwd=path, env={"PATH": "/usr/bin:/bin"}, console=console)
+            except CommandFailed as error:
+                failed = int(error.details["field"].removeprefix("build.commands[").rstrip("]"))
+        order = path / "order"
+        return ([int(line) for line in order.read_text().split()] if order.exists() else []), failed
+
+
+# Property 3: build commands all run in the order given, up to the first failure
+# Property 12: test commands all run in order
+@EXAMPLES
+@given(outcomes=st.lists(st.booleans() | st.just(True), min_size=1, max_size=5))
+def test_commands_run_in_order_up_to_the_first_failure(outcomes: list[bool]) -> None:
+    ran, failed = run_numbered(outcomes)
+    expected = outcomes.index(False) if False in outcomes else None
+    assert failed == expected
+    assert ran == list(range(len(outcomes) if expected is None else expected + 1))
+
+
+files = st.dictionaries(
+    st.lists(names, min_size=1, max_size=3).map(lambda parts: "/".join(["made", *parts, "file"])),
+    st.tuples(st.binary(max_size=2000), st.booleans()),
+    max_size=6,
+)
+
+
+# Property 4: every artifact is tagged with commit SHA and timestamp
+# Property 5: any artifact uploaded is retrieved by the same path with identical content
+@EXAMPLES
+@given(made=files)
+def test_an_artifact_comes_back_identical(
+    store: RunStore, history: tuple[Repository, list[str]], made: dict[str, tuple[bytes, bool]]
+) -> None:
+    (repository, commits), run = history, fresh_run()
+    with tempfile.TemporaryDirectory() as folder:
+        built, later = Path(folder) / "built", Path(folder) / "later"
+        timestamp = checkout(repository.url, commits[3], built, lambda _line: None)
+        for path, (content, executable) in made.items():
+            (built / path).parent.mkdir(parents=True, exist_ok=True)
+            (built / path).write_bytes(content)
+            (built / path).chmod(0o755 if executable else 0o644)
+        plan = plan_artifact(built, commits[3], None)
+        digest, size = pack(built, plan.files, Path(folder) / "packed", timestamp)
+        keys = RunKeys(run)
+        tags = {"commit": commits[3], "timestamp": "2026-01-02T03:04:05Z"}
+        key = keys.artifact(commits[3])
+        assert key == f"artifacts/{commits[3]}/{run}/artifact.tar.zst"
+        store.put_file(key, Path(folder) / "packed", content_type="application/zstd", metadata=tags, tags=tags)
+
+        store.get_file(key, Path(folder) / "fetched")
+        manifest = ArtifactManifest(
+            pipeline="p",
+            run=run,
+            branch="main",
+            repository="",
+            builder="",
+            created_at="",
+            commit=commits[3],
+            commit_timestamp=timestamp,
+            key=key,
+            sha256=digest,
+            size=size,
+            files=list(plan.files),
+        )
+        verify(Path(folder) / "fetched", manifest)
+        later.mkdir()
+        unpack(Path(folder) / "fetched", later, plan.deleted)
+        for path, (content, executable) in made.items():
+            assert (later / path).read_bytes() == content
+            assert bool((later / path).stat().st_mode & 0o100) is executable
+        assert {file.path for file in walk(later)} == set(made)
+
+
+def environment_of(stacks: list[str], account: str = "222222222222") -> Environment:
+    return Environment.model_validate(
+        {
+            "name": "dev",
+            "region": "us-east-1",
+            "account": account,
+            "stacks": [{"name": stack, "path": "app"} for stack in stacks],
+        }
+    )
+
+
+# Property 9: stacks are deployed in the configured order
+# Property 10: N configured stacks give N synthesized stacks before the first deployment
+@EXAMPLES
+@given(data=st.data(), made=st.lists(names, min_size=1, max_size=8, unique=True))
+def test_stacks_deploy_in_the_configured_order(data: st.DataObject, made: list[str]) -> None:
+    wanted = environment_of(data.draw(st.permutations(made)))
+    assembly = CloudAssembly(
+        Path("/a"), "app", tuple(StackArtifact(name, name, "", "", Path(f"/a/{name}")) for name in made)
+    )
+    plan = deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+    assert [each.artifact.name for each in plan] == [stack.name for stack in wanted.stacks]
+    missing = data.draw(st.sampled_from(made))
+    less = CloudAssembly(Path("/a"), "app", tuple(stack for stack in assembly.stacks if stack.name != missing))
+    with pytest.raises(StackNotFound) as caught:
+        deployment_plan(wanted, [(stack, less) for stack in wanted.stacks])
+    assert caught.value.details["missing"] == [missing]
+
+
+# Property 11: every stack output is captured and readable by later stages
+# Property 24: a stage's outputs are inputs of every later stage
+@EXAMPLES
+@given(
+    outputs=st.dictionaries(
+        st.from_regex(r"[a-z]{1,6}", fullmatch=True),
+        st.dictionaries(names, st.dictionaries(names, texts, max_size=3), max_size=3),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_outputs_reach_every_later_stage(
+    aws: MotoEndpoint, clients: PipelineClients, store: RunStore, tmp_path: Path, outputs: dict[str, Any]
+) -> None:
+    told = context(aws, tmp_path, fresh_run())
+    table = RunTable(clients, told)
+    for environment, stacks in outputs.items():
+        store_outputs(store, table, told.keys.outputs(environment), environment, stacks)
+    later = read_outputs(store, told.run)
+    assert later == outputs
+    record = table.read()
+    assert record is not None
+    assert record.outputs == outputs
+    variables = set(output_variables(later, "").values())
+    assert {
+        value for stacks in outputs.values() for values in stacks.values() for value in values.values()
+    } >= variables
+
+
+# Property 14: another account means that its role, and no other, is assumed
+@EXAMPLES
+@given(account=accounts, role=names)
+def test_another_account_is_reached_by_its_role_alone(aws: MotoEndpoint, account: str, role: str) -> None:
+    arn = f"arn:aws:iam::{account}:role/{role}"
+    with tempfile.TemporaryDirectory() as folder:
+        token = Path(folder) / "token"
+        token.write_text("a token")
+        pod = {
+            "AWS_ROLE_ARN": f"arn:aws:iam::{PIPELINE_ACCOUNT}:role/aphex-shop-deploy",
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(token),
+        }
+        assert arn in profiles(arn, "us-east-1", "s1", pod)
+        with account_access(Path(folder) / "config", arn, "us-east-1", "s1", pod) as access:
+            caller = access.session.client("sts").get_caller_identity()
+    assert caller["Account"] == account
+    assert caller["Arn"] == f"arn:aws:sts::{account}:assumed-role/{role}/s1"
+
+
+# Property 16: any run leaves id, SHA, timestamps and status in the store
+@EXAMPLES
+@given(
+    message=texts,
+    stages=st.dictionaries(
+        st.sampled_from(["validate", "build", "self-update", "deploy-dev", "test-dev"]),
+        st.sampled_from([Status.SUCCEEDED, Status.FAILED, Status.DEGRADED, Status.SKIPPED]),
+    ),
+    status=st.sampled_from([Status.SUCCEEDED, Status.FAILED, Status.DEGRADED]),
+)
+def test_a_run_leaves_its_record(
+    aws: MotoEndpoint,
+    clients: PipelineClients,
+    tmp_path: Path,
+    message: str,
+    stages: dict[str, Status],
+    status: Status,
+) -> None:
+    told = context(aws, tmp_path, fresh_run(), APHEX_MESSAGE=message)
+    table = RunTable(clients, told)
+    for name, ended in stages.items():
+        table.set_stage(name, StageRecord(status=ended, started_at="2026-01-02T03:04:06Z", ended_at="x"))
+    table.begin_run()
+    table.end_run(status, "2026-01-02T03:05:05Z")
+    found = table.read()
+    assert isinstance(found, RunRecord)
+    assert found.stages.keys() == stages.keys()
+    assert {name: each.status for name, each in found.stages.items()} == stages
+    expected = new_run(told).model_copy(
+        update={"status": status, "ended_at": "2026-01-02T03:05:05Z", "stages": found.stages}
+    )
+    assert found == expected
+
+
+# Property 17: any stack deployment emits its success or failure metric
+@EXAMPLES
+@given(status=st.sampled_from([Status.SUCCEEDED, Status.FAILED]), seconds=st.floats(0, 1e5), stack=names)
+def test_a_deployment_has_exactly_one_outcome(status: Status, seconds: float, stack: str) -> None:
+    metrics = {each.name: each for each in outcome_metrics("Deployment", status, seconds, {"Stack": stack})}
+    counted = {name for name, each in metrics.items() if each.unit == "Count" and each.value == 1}
+    assert counted == {"DeploymentSucceeded" if status is Status.SUCCEEDED else "DeploymentFailed"}
+    assert metrics["DeploymentDuration"].value == seconds
+    assert all(each.dimensions == {"Stack": stack} for each in metrics.values())
+
+
+# Property 19: any configuration is checked against the schema before a stage runs
+@EXAMPLES
+@given(document=documents(), data=st.data())
+def test_a_configuration_with_a_part_missing_is_refused_with_its_field(document: Any, data: st.DataObject) -> None:
+    parse_config(json.dumps(document))
+    index = data.draw(st.integers(0, len(document["environments"]) - 1))
+    field = data.draw(st.sampled_from(["name", "region", "account", "stacks"]))
+    del document["environments"][index][field]
+    with pytest.raises(ConfigError) as caught:
+        parse_config(json.dumps(document))
+    assert [problem.field for problem in caught.value.problems] == [f"environments[{index}].{field}"]
+
+
+# Property 22: a missing build tool is found before the build
+@EXAMPLES
+@given(data=st.data(), before=st.lists(st.sampled_from(["true", "echo x", "cat f | sort", "test -f f"]), max_size=3))
+def test_a_missing_tool_is_found(data: st.DataObject, before: list[str]) -> None:
+    tool = "no-such-" + data.draw(names)
+    shape = data.draw(st.sampled_from(["{} --flag", "A=1 {}", "true && {} x", "echo a | {}", "if {}; then true; fi"]))
+    document = {
+        "version": "1.0",
+        "build": {"commands": [*before, shape.format(tool)]},
+        "environments": [environment_of(["App"]).model_dump(exclude_none=True)],
+    }
+    findings = tool_findings(parse_config(json.dumps(document)), {"PATH": "/usr/bin:/bin"})
+    assert [(finding.field, tool in finding.cause) for finding in findings] == [
+        (f"build.commands[{len(before)}]", True)
+    ]

@@ -1,0 +1,157 @@
+"""The parts of an operation that need AWS or git, with the AWS stand-in and real repositories."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aphex.errors import AphexError
+from aphex.process import run
+from automation.access import AwsAccess
+from automation.console import Terminal
+from automation.context_target import account_secrets
+from automation.demo import push_example
+from automation.destroy import plan_removal
+from automation.state_bucket import empty_bucket, ensure_state_bucket, stacks
+from sandbox.git_host import Repository
+from tests.support.moto_endpoint import KEYS, REGION, MotoEndpoint, moto_endpoint
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[MotoEndpoint]:
+    with moto_endpoint() as running:
+        yield running
+
+
+@pytest.fixture
+def aws(endpoint: MotoEndpoint) -> AwsAccess:
+    endpoint.reset()
+    return AwsAccess(region=REGION, endpoint=endpoint.url, static_keys=KEYS)
+
+
+def test_the_state_bucket_is_made_once_private_versioned_and_encrypted(aws: AwsAccess) -> None:
+    assert ensure_state_bucket(aws, "the-state") is True
+    assert ensure_state_bucket(aws, "the-state") is False
+    s3 = aws.client("s3")
+    assert s3.get_bucket_versioning(Bucket="the-state")["Status"] == "Enabled"
+    assert all(s3.get_public_access_block(Bucket="the-state")["PublicAccessBlockConfiguration"].values())
+    rule = s3.get_bucket_encryption(Bucket="the-state")["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+
+
+def test_a_state_bucket_outside_the_first_region_is_made_there(endpoint: MotoEndpoint) -> None:
+    access = AwsAccess(region="eu-west-1", endpoint=endpoint.url, static_keys=KEYS)
+    ensure_state_bucket(access, "the-state-in-ireland")
+    place = access.client("s3").get_bucket_location(Bucket="the-state-in-ireland")
+    assert place["LocationConstraint"] == "eu-west-1"
+
+
+def test_a_bucket_is_emptied_of_every_version_and_deletion(aws: AwsAccess) -> None:
+    ensure_state_bucket(aws, "the-state")
+    s3 = aws.client("s3")
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket="the-state", Key=".pulumi/stacks/aphex/pipeline-shop.json", Body=body)
+    assert stacks(aws, "the-state") == ["pipeline-shop"]
+    s3.delete_object(Bucket="the-state", Key=".pulumi/stacks/aphex/pipeline-shop.json")
+    assert stacks(aws, "the-state") == []
+    assert empty_bucket(aws, "the-state") == 3
+    s3.delete_bucket(Bucket="the-state")
+
+
+def test_a_bucket_with_more_than_a_page_of_versions_is_emptied(aws: AwsAccess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("automation.state_bucket._PAGE", 4)
+    ensure_state_bucket(aws, "the-state")
+    s3 = aws.client("s3")
+    for number in range(22):
+        s3.put_object(Bucket="the-state", Key=f"history/{number % 9}.json", Body=b"x")
+    s3.delete_object(Bucket="the-state", Key="history/0.json")
+    assert empty_bucket(aws, "the-state") == 23
+    s3.delete_bucket(Bucket="the-state")
+
+
+def test_a_pipeline_s_secrets_are_made_once_and_kept_encrypted(aws: AwsAccess) -> None:
+    with pytest.raises(AphexError, match="no pipeline shop"):
+        account_secrets(aws, "shop", create=False)
+    made = account_secrets(aws, "shop", create=True)
+    assert account_secrets(aws, "shop", create=False).revealed() == made.revealed()
+    assert len(made.webhook_secret.get_secret_value()) == 64
+    stored = aws.client("ssm").get_parameter(Name="/aphex/shop/secrets")["Parameter"]
+    assert stored["Type"] == "SecureString"
+    assert account_secrets(aws, "store", create=True).revealed() != made.revealed()
+
+
+def deployment(*kinds: str) -> dict[str, Any]:
+    urn = "urn:pulumi:pipeline-shop::aphex::"
+    found = [{"type": kind, "urn": f"{urn}{kind}::it", "custom": True, "id": f"id-{kind}"} for kind in kinds]
+    component = {"type": "aphex:Pipeline", "urn": f"{urn}aphex:Pipeline::shop", "custom": False}
+    return {"resources": [component, *found]}
+
+
+KINDS = (
+    "aws:s3/bucket:Bucket",
+    "aws:s3/bucketPolicy:BucketPolicy",
+    "aws:dynamodb/table:Table",
+    "aws:kms/key:Key",
+    "aws:kms/alias:Alias",
+    "aws:iam/role:Role",
+    "kubernetes:core/v1:Namespace",
+    "pulumi:providers:aws",
+)
+
+
+def test_data_and_what_guards_it_stay_unless_their_removal_was_asked_for() -> None:
+    plan = plan_removal(deployment(*KINDS), delete_data=False)
+    assert [change.type for change in plan.removed] == ["aws:iam/role:Role", "kubernetes:core/v1:Namespace"]
+    assert [change.type for change in plan.kept] == list(KINDS[:5])
+    assert plan.bucket is None
+
+
+def test_everything_goes_when_that_was_asked_for() -> None:
+    plan = plan_removal(deployment(*KINDS), delete_data=True)
+    assert [change.type for change in plan.removed] == list(KINDS[:7])
+    assert plan.kept == ()
+    assert plan.bucket == "id-aws:s3/bucket:Bucket"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    path = tmp_path / "shop.git"
+    run(["git", "init", "--quiet", "--bare", "--initial-branch=main", path])
+    return Repository(path=path, full_name="aphex/shop", clone_url="http://git/aphex/shop.git")
+
+
+def test_the_example_is_pushed_whole_once_and_again_when_it_changed(tmp_path: Path, repository: Repository) -> None:
+    example = tmp_path / "example"
+    (example / "src").mkdir(parents=True)
+    (example / "src" / "app.py").write_text("print(1)\n")
+    (example / "old.txt").write_text("old\n")
+    (example / "cdk.out").mkdir()
+    (example / "cdk.out" / "manifest.json").write_text("{}")
+    first = push_example(example, repository, "main", Terminal())
+    assert first.changed
+    assert repository.git("ls-tree", "-r", "--name-only", "main").split() == ["old.txt", "src/app.py"]
+    again = push_example(example, repository, "main", Terminal())
+    assert (again.commit, again.changed) == (first.commit, False)
+    (example / "old.txt").unlink()
+    (example / "src" / "app.py").write_text("print(2)\n")
+    changed = push_example(example, repository, "main", Terminal())
+    assert repository.git("ls-tree", "-r", "--name-only", "main").split() == ["src/app.py"]
+    assert repository.git("rev-list", "--count", "main").strip() == "2"
+    assert changed.commit == repository.git("rev-parse", "main").strip()
+
+
+def test_a_json_result_is_alone_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal(json_output=True)
+    terminal.say("under way")
+    terminal.show("for a person")
+    with terminal.step("Thinking"):
+        terminal.warn("careful")
+    terminal.result({"changed": True})
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {"changed": True}
+    assert "under way" in output.err
+    assert "\x1b" not in output.err

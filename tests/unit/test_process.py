@@ -1,0 +1,92 @@
+"""The one process helper: streaming, time-outs and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from aphex.errors import AphexError
+from aphex.process import ProcessError, ProcessTimeout, ProgramNotFound, run
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_lines_come_while_the_program_runs() -> None:
+    seen: list[float] = []
+    run(["bash", "-c", "echo one; sleep 0.5; echo two"], on_line=lambda _line: seen.append(time.monotonic()))
+    assert len(seen) == 2
+    assert seen[1] - seen[0] > 0.3
+
+
+def test_a_failure_carries_status_and_tail() -> None:
+    with pytest.raises(ProcessError) as raised:
+        run(["bash", "-c", "echo before; echo the reason >&2; exit 7"], label="the build")
+    assert raised.value.completed.exit_code == 7
+    assert str(raised.value) == "the build ended with exit status 7.\nbefore\nthe reason"
+
+
+def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with pytest.raises(ProcessTimeout):
+        run(["bash", "-c", f"sleep 300 & echo $! > {pid_file}; wait"], timeout=1)
+    assert not alive(int(pid_file.read_text(encoding="utf-8")))
+
+
+def test_a_program_that_ignores_the_first_signal_is_ended(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with pytest.raises(ProcessTimeout):
+        run(["bash", "-c", f"trap '' TERM; echo $$ > {pid_file}; while true; do sleep 0.1; done"], timeout=0.5)
+    assert not alive(int(pid_file.read_text(encoding="utf-8")))
+
+
+def test_outputs_can_be_kept_apart() -> None:
+    completed = run(["bash", "-c", "echo out; echo err >&2"], separate_errors=True)
+    assert (completed.output, completed.error_output) == ("out\n", "err\n")
+
+
+def test_only_the_tail_is_kept_when_asked() -> None:
+    completed = run(["seq", "1000"], keep_lines=3)
+    assert completed.output.split() == ["998", "999", "1000"]
+
+
+def test_input_is_read() -> None:
+    assert run(["cat"], input="hello").output == "hello"
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(ProgramNotFound, match="no-such-program was not found"):
+        run(["no-such-program"])
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AphexError, match="there is no such folder"):
+        run(["true"], cwd=tmp_path / "missing")
+
+
+def test_an_error_of_the_reader_reaches_the_caller() -> None:
+    def refuse(_line: str) -> None:
+        raise ValueError("cannot take it")
+
+    with pytest.raises(ValueError, match="cannot take it"):
+        run(["echo", "x"], on_line=refuse)
+
+
+def test_what_is_left_in_the_background_holds_nothing_up(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    started = time.monotonic()
+    completed = run(["bash", "-c", f"sleep 300 & echo $! > {pid_file}; echo done"], timeout=60)
+    pid = int(pid_file.read_text(encoding="utf-8"))
+    assert completed.output == "done\n"
+    assert time.monotonic() - started < 30
+    assert alive(pid)
+    os.kill(pid, signal.SIGKILL)

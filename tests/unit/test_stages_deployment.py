@@ -1,0 +1,201 @@
+"""What is deployed, in which order, with which commands and as whom."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aphex.config import Environment, Stack
+from stages import cdk
+from stages.access import AccountAccess, IdentityMissing, account_access, profiles, session_name
+from stages.assembly import StackNotFound, WrongAccount, deployment_plan, read_assembly
+from stages.cloudformation import failures, root_cause
+from stages.variables import command_environment, output_variables
+
+POD = {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/base", "AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}
+ROLE = "arn:aws:iam::222222222222:role/aphex-deployer"
+
+
+def environment(*stacks: str) -> Environment:
+    return Environment.model_validate(
+        {
+            "name": "dev",
+            "region": "us-east-1",
+            "account": "222222222222",
+            "stacks": [{"name": stack, "path": "app"} for stack in stacks],
+        }
+    )
+
+
+def write_assembly(folder: Path, *stacks: str, account: str = "unknown-account") -> Path:
+    """An assembly with stacks; `Stage/Stack` is in a nested one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    artifacts: dict[str, Any] = {"Tree": {"type": "cdk:tree", "properties": {"file": "tree.json"}}}
+    for stack in stacks:
+        stage, _, rest = stack.partition("/")
+        if rest:
+            nested = folder / f"assembly-{stage}"
+            write_assembly(nested, stack.replace("/", "-"), account=account)
+            document = json.loads((nested / "manifest.json").read_text())
+            document["artifacts"][stack.replace("/", "-")]["displayName"] = stack
+            (nested / "manifest.json").write_text(json.dumps(document))
+            artifacts[f"assembly-{stage}"] = {
+                "type": "cdk:cloud-assembly",
+                "properties": {"directoryName": f"assembly-{stage}", "displayName": stage},
+            }
+        else:
+            artifacts[stack] = {
+                "type": "aws:cloudformation:stack",
+                "environment": f"aws://{account}/unknown-region",
+                "properties": {"templateFile": f"{stack}.template.json", "stackName": f"cfn-{stack}"},
+                "displayName": stack,
+            }
+    (folder / "manifest.json").write_text(json.dumps({"version": "48.0.0", "artifacts": artifacts}))
+    return folder
+
+
+def test_stacks_deploy_in_the_configured_order(tmp_path: Path) -> None:
+    assembly = read_assembly(write_assembly(tmp_path, "C", "A", "B"), "app")
+    wanted = environment("B", "C", "A")
+    plan = deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+    assert [deployment.artifact.path for deployment in plan] == ["B", "C", "A"]
+
+
+def test_stacks_in_a_cdk_stage_are_found_by_path_and_by_name(tmp_path: Path) -> None:
+    assembly = read_assembly(write_assembly(tmp_path, "Top", "Prod/Site"), "app")
+    wanted = environment("Prod/Site", "cfn-Top", "cfn-Prod-Site")
+    plan = deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+    assert [deployment.artifact.path for deployment in plan] == ["Prod/Site", "Top", "Prod/Site"]
+    assert plan[0].artifact.template == tmp_path / "assembly-Prod" / "Prod-Site.template.json"
+
+
+def test_all_missing_stacks_are_named_with_those_that_there_are(tmp_path: Path) -> None:
+    assembly = read_assembly(write_assembly(tmp_path, "A", "B"), "app")
+    wanted = environment("A", "X", "Y")
+    with pytest.raises(StackNotFound) as caught:
+        deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+    assert "X, Y" in caught.value.message
+    assert "A, B" in caught.value.hint
+
+
+def test_a_stack_bound_to_another_account_is_refused(tmp_path: Path) -> None:
+    assembly = read_assembly(write_assembly(tmp_path, "A", account="999999999999"), "app")
+    wanted = environment("A")
+    with pytest.raises(WrongAccount, match="999999999999"):
+        deployment_plan(wanted, [(wanted.stacks[0], assembly)])
+
+
+def test_the_app_is_the_nearest_folder_with_a_cdk_json(tmp_path: Path) -> None:
+    (tmp_path / "one/lib").mkdir(parents=True)
+    (tmp_path / "cdk.json").write_text("{}")
+    (tmp_path / "one/cdk.json").write_text("{}")
+    (tmp_path / "one/lib/stack.ts").write_text("")
+    (tmp_path / "other").mkdir()
+    stacks = [Stack(name="A", path="one/lib/stack.ts"), Stack(name="B", path="other"), Stack(name="C", path="one")]
+    groups = cdk.group_by_app(tmp_path, stacks)
+    assert {app: [stack.name for stack in found] for app, found in groups.items()} == {"one": ["A", "C"], ".": ["B"]}
+    with pytest.raises(cdk.AppNotFound, match="does not exist"):
+        cdk.app_folder(tmp_path, Stack(name="D", path="nowhere"))
+
+
+def test_one_synthesis_gets_the_context_and_a_deployment_only_its_stack() -> None:
+    synth = cdk.synth_command(Path("/w/assembly"), {"vpc": "a b", "az": "2", "flag": True})
+    assert synth[:5] == ["cdk", "synth", "--quiet", "--output", "/w/assembly"]
+    assert synth[-4:] == ["--context", "az=2", "--context", "vpc=a b"]
+    deploy = cdk.deploy_command(Path("/w/assembly"), "Prod/Site", method="direct", outputs=Path("/w/o.json"))
+    assert deploy[-1] == "Prod/Site"
+    assert "--exclusively" in deploy
+    assert deploy[deploy.index("--app") + 1] == "/w/assembly"
+
+
+def test_context_that_is_not_text_keeps_its_type(tmp_path: Path) -> None:
+    text = '{"app": "python3 app.py", "context": {"flag": false, "own": 1}}'
+    (tmp_path / "cdk.json").write_text(text)
+    with cdk.context_in_app(tmp_path, {"flag": True, "zones": [1, 2], "vpc": "a"}):
+        seen = json.loads((tmp_path / "cdk.json").read_text())
+    assert seen == {"app": "python3 app.py", "context": {"flag": True, "own": 1, "zones": [1, 2]}}
+    assert (tmp_path / "cdk.json").read_text() == text
+
+
+def test_outputs_are_those_of_the_stack(tmp_path: Path) -> None:
+    file = tmp_path / "outputs.json"
+    assert cdk.read_outputs(file, "cfn-A") == {}
+    file.write_text(json.dumps({"cfn-A": {"Url": "http://x"}, "cfn-B": {"Url": "http://y"}}))
+    assert cdk.read_outputs(file, "cfn-A") == {"Url": "http://x"}
+
+
+def test_outputs_become_variables_of_all_environments_and_of_the_current_one() -> None:
+    outputs = {"dev": {"My-App": {"SiteUrl": "d"}}, "prod": {"My-App": {"SiteUrl": "p"}}}
+    assert output_variables(outputs, "prod") == {
+        "APHEX_OUTPUT_DEV_MY_APP_SITEURL": "d",
+        "APHEX_OUTPUT_PROD_MY_APP_SITEURL": "p",
+        "APHEX_OUTPUT_MY_APP_SITEURL": "p",
+    }
+
+
+def test_commands_see_the_pods_variables_and_defaults_they_may_replace() -> None:
+    seen = command_environment({"CI": "false", "PATH": "/bin", "APHEX_WORKFLOW_FAILURES": "[]"}, 12)
+    assert seen == {"CI": "false", "PATH": "/bin", "PYTHONUNBUFFERED": "1", "SOURCE_DATE_EPOCH": "12"}
+
+
+def test_the_profile_leads_from_the_pods_identity_to_the_role_and_no_other() -> None:
+    text = profiles(ROLE, "eu-west-1", "s", POD)
+    assert text.count("role_arn") == 2
+    assert f"role_arn = {ROLE}\n" in text
+    assert "source_profile = base\n" in text
+    assert "web_identity_token_file = /token\n" in text
+    container = profiles(ROLE, "eu-west-1", "s", {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://x"})
+    assert "credential_source = EcsContainer\n" in container
+    with pytest.raises(IdentityMissing):
+        profiles(ROLE, "eu-west-1", "s", {"AWS_ACCESS_KEY_ID": "key"})
+
+
+def test_the_profile_is_private_and_goes_with_the_stage(tmp_path: Path) -> None:
+    file = tmp_path / "aws-config"
+    with account_access(file, ROLE, "eu-west-1", "s", POD) as access:
+        assert file.stat().st_mode & 0o777 == 0o600
+        seen = access.environment({**POD, "AWS_ACCESS_KEY_ID": "key", "PATH": "/bin"})
+        assert seen == {
+            "PATH": "/bin",
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_CONFIG_FILE": str(file),
+            "AWS_PROFILE": "target",
+        }
+    assert not file.exists()
+
+
+def test_without_a_role_the_pods_own_identity_stays() -> None:
+    seen = AccountAccess(region="eu-west-1").environment(POD)
+    assert seen["AWS_ROLE_ARN"] == POD["AWS_ROLE_ARN"]
+    assert seen["AWS_REGION"] == "eu-west-1"
+
+
+def test_a_session_name_is_never_too_long() -> None:
+    assert session_name("shop-abc12", "deploy-dev") == "shop-abc12.deploy-dev"
+    assert len(session_name("a" * 63, "deploy-" + "b" * 40)) <= 64
+
+
+def test_the_cause_of_a_failure_is_its_first_event_that_is_not_a_consequence() -> None:
+    def event(status: str, reason: str, name: str) -> Any:
+        return {
+            "Timestamp": datetime(2026, 1, 1, tzinfo=UTC),
+            "LogicalResourceId": name,
+            "ResourceType": "AWS::X::Y",
+            "ResourceStatus": status,
+            "ResourceStatusReason": reason,
+        }
+
+    newest_first = [
+        event("ROLLBACK_IN_PROGRESS", "The following resource(s) failed", "Stack"),
+        event("CREATE_FAILED", "Bucket name is taken", "Bucket"),
+        event("CREATE_FAILED", "Resource creation cancelled", "Topic"),
+        event("CREATE_COMPLETE", "", "Role"),
+    ]
+    found = failures(newest_first)
+    assert [each["resource"] for each in found] == ["Topic", "Bucket"]
+    assert root_cause(found) == "Bucket (AWS::X::Y): CREATE_FAILED: Bucket name is taken"
