@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(BIN)/uv --quiet
 PYTEST_ARGS ?=
+LOCK_ARGS ?=
 COMPILE := $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
   --custom-compile-command 'make lock'
 
@@ -60,8 +61,8 @@ clean: ## Stop the sandbox and remove its state and this folder's build products
 	@if test -e $(READY); then $(BIN)/python -m automation sandbox stop --remove; fi
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-lock: $(READY) ## Compile the lock files anew
-	@$(COMPILE) --upgrade --all-extras pyproject.toml -o requirements.lock
+lock: $(READY) ## Compile the lock files anew; LOCK_ARGS=--upgrade brings every pin up to date
+	@$(COMPILE) $(LOCK_ARGS) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) --extra stages --constraint requirements.lock pyproject.toml -o docker/builder.lock
 	@$(COMPILE) --extra stages --extra automation --extra providers --constraint requirements.lock pyproject.toml -o docker/deployer.lock
 	@$(COMPILE) --constraint requirements.lock docker/tools.in -o docker/tools.lock

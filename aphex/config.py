@@ -2,78 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    JsonValue,
-    model_validator,
-)
+from pydantic import Field, GetJsonSchemaHandler, JsonValue, model_validator
 from pydantic.json_schema import JsonSchemaValue
 
-from aphex.regions import region_problem
+from aphex.notifications import Channel
+from aphex.values import Account, Duration, Model, Region, RoleArn, ShellText, duration_seconds
 
 CONFIG_FILE = "aphex-config.yaml"
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _MAX_ENVIRONMENT_NAME = 40
-
-
-def duration_seconds(text: str) -> int:
-    """Seconds in a duration such as `90s`, `10m` or `1h30m`.
-
-    Raises:
-        ValueError: `text` is not such a duration, or is zero.
-    """
-    match = _DURATION.fullmatch(text.strip())
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
-    total = hours * 3600 + minutes * 60 + seconds
-    if total == 0:
-        raise ValueError(f'"{text}" is not a duration. Write it as 90s, 10m or 1h30m.')
-    return total
-
-
-def _duration(text: str) -> str:
-    duration_seconds(text)
-    return text
-
-
-def _region(name: str) -> str:
-    problem = region_problem(name)
-    if problem:
-        raise ValueError(problem)
-    return name
-
-
-def _account(value: object) -> object:
-    if isinstance(value, int):
-        raise ValueError(f'is a number here, which loses leading zeros. Put it in quotes: "{value:012d}".')
-    return value
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is empty. Write a command, or remove the entry.")
-    return text
-
-
-Region = Annotated[str, AfterValidator(_region)]
-Account = Annotated[str, BeforeValidator(_account), Field(pattern=r"^\d{12}$")]
-Duration = Annotated[str, AfterValidator(_duration)]
-ShellText = Annotated[str, AfterValidator(_not_blank)]
-RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
-
-
-class Model(BaseModel):
-    """What every part of the configuration is: immutable, and strict about unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
 
 
 class Command(Model):
@@ -121,6 +60,9 @@ class Stack(Model):
         min_length=1,
         description="The stack's file or its CDK app's folder; the app is the nearest folder upwards with a cdk.json.",
     )
+    parameters: dict[str, str] = Field(
+        default_factory=dict, description="Values of the stack's CloudFormation parameters; never secrets."
+    )
 
     @model_validator(mode="after")
     def _inside(self) -> Stack:
@@ -148,6 +90,36 @@ class Tests(Model):
     reports: list[str] = Field(default_factory=list, description="Globs of JUnit XML reports to keep.")
 
 
+class Deployment(Model):
+    """How `cdk deploy` deploys an environment's stacks. The defaults are the safe ones."""
+
+    method: Literal["change-set", "direct"] | None = Field(
+        default=None, description="Deploy by change set or directly. Without it: as the platform is set up."
+    )
+    express: bool = Field(
+        default=False,
+        description="Do not wait until resources are stable (`cdk deploy --express`): faster, and later stacks and "
+        "tests may meet resources that are not ready.",
+    )
+    hotswap: Literal["off", "fall-back", "only"] = Field(
+        default="off",
+        description="Change resources past CloudFormation where CDK can, which makes stacks drift: for development.",
+    )
+    tags: dict[str, str] = Field(default_factory=dict, description="Tags of every stack, and so of its resources.")
+    timeout: Duration = Field(default="2h", description="How long all stacks together may take, such as 90m.")
+
+    @model_validator(mode="after")
+    def _one_shortcut(self) -> Deployment:
+        if self.express and self.hotswap != "off":
+            raise ValueError("express and hotswap exclude each other. Choose one.")
+        return self
+
+    @property
+    def timeout_seconds(self) -> int:
+        """The time-out in seconds."""
+        return duration_seconds(self.timeout)
+
+
 class Environment(Model):
     """A deployment target."""
 
@@ -163,7 +135,15 @@ class Environment(Model):
         description="Role that deployments assume in the account. Without it the pipeline's own deployment role "
         "is used, which then needs the CDK bootstrap roles of the account.",
     )
+    external_id: str | None = Field(
+        default=None,
+        min_length=2,
+        max_length=1224,
+        pattern=r"^[A-Za-z0-9_+=,.@:/-]+$",
+        description="External id that the role's trust policy asks for. It is an identifier, not a secret.",
+    )
     stacks: list[Stack] = Field(min_length=1, description="CDK stacks in the order of their deployment.")
+    deployment: Deployment = Field(default_factory=Deployment, description="How the stacks are deployed.")
     context: dict[str, JsonValue] = Field(default_factory=dict, description="CDK context values for the synthesis.")
     hooks: Hooks = Field(default_factory=Hooks, description="Commands before and after the deployment.")
     tests: Tests | None = Field(default=None, description="Tests of the deployed environment.")
@@ -174,6 +154,8 @@ class Environment(Model):
         for field, role in (("role", self.role), ("tests.role", self.tests.role if self.tests else None)):
             if role is not None and role.split(":")[4] != self.account:
                 raise ValueError(f"{field} is in account {role.split(':')[4]}, but account is {self.account}.")
+        if self.external_id is not None and self.role is None:
+            raise ValueError("external_id is for assuming a role, but there is no role. Configure role, or remove it.")
         return self
 
 
@@ -215,17 +197,60 @@ class Pipeline(Model):
     retention: Retention = Field(default_factory=Retention, description="How long the artifact bucket keeps what.")
 
 
+class SelfUpdate(Model):
+    """How the pipeline brings itself up to date."""
+
+    rerun: bool = Field(
+        default=False,
+        description="After a self-update that changed the pipeline's shape, start one more run of the same commit, "
+        "which then has the new shape.",
+    )
+
+
+class Cdk(Model):
+    """What concerns every CDK app of the repository."""
+
+    required_context: list[str] = Field(
+        default_factory=list,
+        description="Context keys without which no environment is synthesized. Values come from the environment's "
+        "context, cdk.json, cdk.context.json or ~/.cdk.json.",
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> Cdk:
+        _unique("required_context", self.required_context)
+        if any(not key.strip() for key in self.required_context):
+            raise ValueError("required_context has an empty key. Name the key, or remove the entry.")
+        return self
+
+
 class PipelineConfig(Model):
     """The whole of aphex-config.yaml."""
 
     version: Literal["1.0"] = Field(description='Version of this format: "1.0".')
     pipeline: Pipeline = Field(default_factory=Pipeline, description="The pipeline as a whole.")
     build: Build = Field(description="How the application is built.")
+    cdk: Cdk = Field(default_factory=Cdk, description="The repository's CDK apps.")
+    self_update: SelfUpdate = Field(default_factory=SelfUpdate, description="How the pipeline updates itself.")
     environments: list[Environment] = Field(min_length=1, description="Deployment targets, in order.")
+    notifications: list[Channel] = Field(default_factory=list, description="Who is told how a run ended.")
 
     @model_validator(mode="after")
-    def _unique_environments(self) -> PipelineConfig:
+    def _unique_names(self) -> PipelineConfig:
         _unique("environments", (environment.name for environment in self.environments))
+        _unique("notifications", (channel.name for channel in self.notifications))
+        return self
+
+    @model_validator(mode="after")
+    def _channels_name_environments(self) -> PipelineConfig:
+        known = [environment.name for environment in self.environments]
+        for index, channel in enumerate(self.notifications):
+            unknown = [name for name in channel.environments if name not in known]
+            if unknown:
+                raise ValueError(
+                    f"notifications[{index}].environments names {', '.join(unknown)}, which this configuration does "
+                    f"not have. Its environments are {', '.join(known)}."
+                )
         return self
 
     def environment(self, name: str) -> Environment | None:

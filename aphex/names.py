@@ -10,6 +10,10 @@ _MAX_BUCKET = 63
 _MAX_ROLE = 64
 _MAX_LABEL = 63
 
+# Kubernetes Secrets in the pipeline's namespace that people may make; a run works without them.
+GIT_SECRET = "aphex-git"
+NOTIFICATIONS_SECRET = "aphex-notifications"
+
 
 def limited(name: str, length: int) -> str:
     """Shorten `name` to `length` characters; what is cut off lives on in a hash, so that names stay unique."""
@@ -68,6 +72,11 @@ class PipelineNames:
         """The artifact bucket; bucket names are global, so account and region are part of it."""
         suffix = f"-{account}-{region}"
         return limited(f"aphex-{self.pipeline}", _MAX_BUCKET - len(suffix)) + suffix
+
+    @property
+    def secrets_prefix(self) -> str:
+        """What the names of the pipeline's own secrets in Secrets Manager begin with."""
+        return f"aphex/{self.pipeline}/"
 
     def role(self, kind: str) -> str:
         """The IAM role of a kind of stage."""

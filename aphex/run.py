@@ -38,6 +38,7 @@ class Trigger(StrEnum):
     PUSH = "push"
     PULL_REQUEST = "pull_request"
     MANUAL = "manual"
+    RERUN = "rerun"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ _REPOSITORY = r"^[^-\s]\S*$"  # git takes what begins with a dash for an option
 
 DEFAULT_WORKSPACE = Path("/workspace")
 DEFAULT_RESULT = Path("/tmp/aphex/result.json")  # noqa: S108  # Argo reads the output parameter from there
+DEFAULT_OUTPUTS = Path("/tmp/aphex/outputs.json")  # noqa: S108  # and that of an environment's outputs from here
 
 OrEmpty = BeforeValidator(lambda value: value or "")
 
@@ -50,6 +51,9 @@ class StageContext(BaseModel):
     image: str = ""
     workspace: Path = DEFAULT_WORKSPACE
     result: Path = DEFAULT_RESULT
+    outputs_parameter: Path = DEFAULT_OUTPUTS
+    git_credentials: Path = Path("/etc/aphex/git")
+    notifications: Path = Path("/etc/aphex/notifications")
     workflow_status: str = ""
     workflow_failures: str = ""
     workflow_duration: str = ""

@@ -111,7 +111,7 @@ def stage_policy(identity: Identity, config: PipelineConfig, settings: PlatformS
             _metrics(),
         ],
         Identity.TEST: [_read_artifacts(own), *_assume("Tests", _test_roles(environments))],
-        Identity.EXIT: [_metrics()],
+        Identity.EXIT: [_metrics(), _secrets(own)],
         Identity.PULL_REQUEST: [_write_artifacts(own, identity)],
     }
     return document([*_record(own, identity), *extra[identity]])
@@ -154,8 +154,16 @@ def _metrics() -> Statement:
     return allow("Metrics", ["cloudwatch:PutMetricData"], ["*"], Condition=condition)
 
 
+def _secrets(own: _Resources) -> Statement:
+    """Addresses of notification channels; Secrets Manager adds a random part to a secret's name in its ARN."""
+    aws = own.aws
+    prefix = PipelineNames(own.pipeline).secrets_prefix
+    arn = f"arn:{aws.partition}:secretsmanager:{aws.region}:{aws.account}:secret:{prefix}*"
+    return allow("NotificationSecrets", ["secretsmanager:GetSecretValue"], [arn])
+
+
 def _assume(sid: str, roles: list[str]) -> list[Statement]:
-    return [allow(f"Assume{sid}", ["sts:AssumeRole"], roles)] if roles else []
+    return [allow(f"Assume{sid}", ["sts:AssumeRole", "sts:TagSession"], roles)] if roles else []
 
 
 def _environment_roles(environments: list[Environment], partition: str) -> list[str]:

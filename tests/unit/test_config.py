@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from aphex.config import duration_seconds
 from aphex.loader import ConfigError, load_config, parse_config
 from aphex.regions import partition_of
 from aphex.schema import schema_text
+from aphex.values import duration_seconds
 
 MINIMAL = """\
 version: "1.0"

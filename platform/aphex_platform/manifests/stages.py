@@ -8,7 +8,7 @@ from __future__ import annotations
 from hera.workflows import models as m
 
 from aphex.config import PipelineConfig
-from aphex.names import PipelineNames
+from aphex.names import GIT_SECRET, NOTIFICATIONS_SECRET, PipelineNames
 from aphex.run import StageKind, deploy_name, test_name
 from aphex_platform.identities import IDENTITY_OF_KIND, TOKEN_AUDIENCE, Identity, role_arn
 from aphex_platform.settings import PlatformSettings
@@ -22,6 +22,9 @@ SETTINGS_FOLDER = "/etc/aphex/settings"
 SECRETS_FOLDER = "/etc/aphex/secrets"
 SETTINGS_MAP = "aphex-settings"
 SECRETS_NAME = "aphex-secrets"
+GIT_FOLDER = "/etc/aphex/git"
+NOTIFICATIONS_FOLDER = "/etc/aphex/notifications"
+OUTPUTS_FILE = "/tmp/aphex/outputs.json"  # noqa: S108  a path in the pod, which has its own
 
 _ENVIRONMENT_INPUT = "{{inputs.parameters.environment}}"
 _EXIT_DEADLINE_SECONDS = 600
@@ -40,7 +43,14 @@ def volumes() -> list[m.Volume]:
         ),
         m.Volume(name="settings", config_map=m.ConfigMapVolumeSource(name=SETTINGS_MAP)),
         m.Volume(name="secrets", secret=m.SecretVolumeSource(secret_name=SECRETS_NAME, default_mode=0o440)),
+        _optional_secret("git", GIT_SECRET),
+        _optional_secret("notifications", NOTIFICATIONS_SECRET),
     ]
+
+
+def _optional_secret(volume: str, secret: str) -> m.Volume:
+    """A Secret that people make when they need it; without it the folder is empty."""
+    return m.Volume(name=volume, secret=m.SecretVolumeSource(secret_name=secret, default_mode=0o440, optional=True))
 
 
 def stage_template(
@@ -71,16 +81,21 @@ def stage_template(
             command=[PYTHON, "-m", "stages", kind.value],
             working_dir=WORKSPACE,
             env=[m.EnvVar(name=name, value=value) for name, value in _variables(kind, acts_as, settings)],
-            volume_mounts=_mounts(with_settings=updates),
+            volume_mounts=_mounts(kind),
             resources=_resources(settings),
             security_context=m.SecurityContext(
                 allow_privilege_escalation=False, capabilities=m.Capabilities(drop=["ALL"])
             ),
         ),
-        outputs=m.Outputs(
-            parameters=[m.Parameter(name="result", value_from=m.ValueFrom(path=RESULT_FILE, default="{}"))]
-        ),
+        outputs=m.Outputs(parameters=_output_parameters(kind)),
     )
+
+
+def _output_parameters(kind: StageKind) -> list[m.Parameter]:
+    parameters = [m.Parameter(name="result", value_from=m.ValueFrom(path=RESULT_FILE, default="{}"))]
+    if kind is StageKind.ENVIRONMENT:
+        parameters.append(m.Parameter(name="outputs", value_from=m.ValueFrom(path=OUTPUTS_FILE, default="{}")))
+    return parameters
 
 
 def _image(kind: StageKind, config: PipelineConfig, settings: PlatformSettings) -> str:
@@ -111,15 +126,18 @@ def _resources(settings: PlatformSettings) -> m.ResourceRequirements:
     )
 
 
-def _mounts(*, with_settings: bool) -> list[m.VolumeMount]:
-    mounts = [
-        m.VolumeMount(name="workspace", mount_path=WORKSPACE),
-        m.VolumeMount(name="aws-token", mount_path=TOKEN_FOLDER, read_only=True),
+def _mounts(kind: StageKind) -> list[m.VolumeMount]:
+    folders = {"workspace": WORKSPACE, "aws-token": TOKEN_FOLDER}
+    if kind is StageKind.EXIT:
+        folders["notifications"] = NOTIFICATIONS_FOLDER
+    else:
+        folders["git"] = GIT_FOLDER
+    if kind is StageKind.SELF_UPDATE:
+        folders.update(settings=SETTINGS_FOLDER, secrets=SECRETS_FOLDER)
+    return [
+        m.VolumeMount(name=name, mount_path=path, read_only=None if name == "workspace" else True)
+        for name, path in folders.items()
     ]
-    if with_settings:
-        mounts.append(m.VolumeMount(name="settings", mount_path=SETTINGS_FOLDER, read_only=True))
-        mounts.append(m.VolumeMount(name="secrets", mount_path=SECRETS_FOLDER, read_only=True))
-    return mounts
 
 
 def _variables(kind: StageKind, identity: Identity, settings: PlatformSettings) -> list[tuple[str, str]]:
