@@ -10,17 +10,15 @@ import pytest
 import yaml
 from aphex_platform.program import pipeline_program
 from aphex_platform.settings import PlatformSettings
-from lightkube import Client, KubeConfig, codecs
 from lightkube.core.exceptions import ApiError
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.models.authentication_v1 import TokenRequestSpec
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import Namespace, Secret, ServiceAccountToken
 
 from aphex.config import PipelineConfig, Retention
-from sandbox import toolchain
 from sandbox.providers.server import KubernetesTarget, attach
+from tests.support.argo_kinds import api_client, install_argo_kinds
 from tests.support.control_plane import ControlPlane, control_plane
 from tests.support.engine import Engine, Program
 from tests.support.example import example_config, example_secrets, example_settings, with_retention
@@ -39,7 +37,7 @@ WORKFLOW_TEMPLATE = create_namespaced_resource("argoproj.io", "v1alpha1", "Workf
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with control_plane(tmp_path_factory.mktemp("control-plane")) as running:
-        _install_argo_kinds(running)
+        install_argo_kinds(running.kubeconfig)
         yield running
 
 
@@ -53,26 +51,6 @@ def aws() -> Iterator[MotoEndpoint]:
 def engine(cluster: ControlPlane, aws: MotoEndpoint, tmp_path: Path) -> Iterator[Engine]:
     with attach(aws.provider, KubernetesTarget(kubeconfig=cluster.kubeconfig), pulumi_home=tmp_path / "home") as added:
         yield Engine(directory=tmp_path, environment=added, project="aphex")
-
-
-def _install_argo_kinds(cluster: ControlPlane) -> None:
-    manifests = toolchain.ensure("argo-events").manifests
-    kinds = [
-        each
-        for path in sorted(manifests.glob("*.yaml"))
-        for each in codecs.load_all_yaml(path.read_text(encoding="utf-8"), create_resources_for_crds=False)
-        if isinstance(each, CustomResourceDefinition)
-    ]
-    with _client(cluster.kubeconfig) as client:
-        for kind in kinds:
-            client.apply(kind, field_manager="test", force=True)
-        for kind in kinds:
-            assert kind.metadata is not None
-            client.wait(CustomResourceDefinition, str(kind.metadata.name), for_conditions=["Established"])
-
-
-def _client(kubeconfig: Path) -> Client:
-    return Client(config=KubeConfig.from_file(kubeconfig), field_manager="test")
 
 
 def program(config: PipelineConfig | None = None, settings: PlatformSettings | None = None) -> Program:
@@ -116,7 +94,7 @@ def test_a_pipeline_is_made_left_alone_changed_and_removed(
 
     assert engine.run("destroy", program()).errors == []
     assert leftovers(aws) == []
-    with _client(cluster.kubeconfig) as client, pytest.raises(ApiError, match="not found"):
+    with api_client(cluster.kubeconfig) as client, pytest.raises(ApiError, match="not found"):
         client.get(Namespace, "aphex-shop")
 
 
@@ -129,12 +107,12 @@ def test_the_self_update_may_change_the_pipeline_and_nothing_else(
         inside = Engine(directory=tmp_path, environment=added, project="aphex")
         updated = inside.run("up", program(with_another_environment()))
     assert updated.errors == []
-    with _client(cluster.kubeconfig) as client:
+    with api_client(cluster.kubeconfig) as client:
         template = client.get(WORKFLOW_TEMPLATE, "shop", namespace="aphex-shop")
     tasks = template["spec"]["templates"][0]["dag"]["tasks"]
     assert "deploy-staging" in [task["name"] for task in tasks]
 
-    with _client(kubeconfig) as account:
+    with api_client(kubeconfig) as account:
         for namespace in ("default", "kube-system"):
             with pytest.raises(ApiError, match="forbidden"):
                 list(account.list(Secret, namespace=namespace))
@@ -148,7 +126,7 @@ def test_the_self_update_may_change_the_pipeline_and_nothing_else(
 def _kubeconfig_of(account: str, cluster: ControlPlane, folder: Path) -> Path:
     """A kubeconfig for a service account of the pipeline's namespace."""
     request = ServiceAccountToken(metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[]))
-    with _client(cluster.kubeconfig) as client:
+    with api_client(cluster.kubeconfig) as client:
         token = client.create(request, account, namespace="aphex-shop")
     assert token.status is not None
     document = yaml.safe_load(cluster.kubeconfig.read_text())
