@@ -38,6 +38,8 @@ _SECRET_ACCESS_KEY = re.compile(
     r"(?<![A-Za-z0-9/+])(?=[A-Za-z0-9/+]*[A-Z])(?=[A-Za-z0-9/+]*[a-z])(?=[A-Za-z0-9/+]*\d)"
     r"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"
 )
+# `notifications[].secret_key` is the name of a key in a Kubernetes Secret.
+_NAMES = (("notifications", "secret_key"),)
 _REFERENCE = re.compile(r"^\s*(?:\$\{?[A-Za-z_]|\{\{|arn:aws[a-z-]*:(?:secretsmanager|ssm):|$)")
 
 
@@ -89,6 +91,8 @@ def credential_kind(text: str) -> str | None:
 
 def _by_key(path: tuple[str | int, ...], value: str) -> str | None:
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
+    if tuple(part for part in path if isinstance(part, str)) in _NAMES:
+        return None
     if _SECRET_KEY.search(key) and not _REFERENCE.search(value):
         return f"the value of a secret ({key})"
     return None

@@ -139,6 +139,13 @@ def test_a_reference_to_a_secret_is_not_a_secret() -> None:
     assert parse_config(text).build.commands[0].run.startswith("curl")
 
 
+def test_the_name_of_a_key_in_a_secret_is_not_a_secret_but_an_address_with_one_is() -> None:
+    channel = "notifications: [{name: team, secret_key: slack}]\n"
+    assert parse_config(MINIMAL + channel).notifications[0].secret_key == "slack"
+    token = "https://hooks.slack.com/services/" + "T0000/B0000/abcdefgh"
+    assert problems_of(MINIMAL + channel.replace("secret_key: slack", f"url: {token}"))[0].endswith("[0].url")
+
+
 def test_the_published_schema_is_current() -> None:
     published = Path(__file__).parents[2] / "docs" / "aphex-config.schema.json"
     assert published.read_text(encoding="utf-8") == schema_text(), "renew it: python -m aphex.schema > docs/..."
