@@ -14,7 +14,7 @@ LOCK_ARGS ?=
 COMPILE := $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
   --custom-compile-command 'make lock'
 
-.PHONY: help setup up test test-fast lint format bench down clean lock golden
+.PHONY: help setup up test test-fast lint format bench down clean lock golden docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -48,8 +48,15 @@ test: lint ## Run every check and every test
 test-fast: $(READY) ## Run the tests that need neither root nor the sandbox
 	@$(BIN)/python -m pytest -m "not integration and not engine" -n 2 $(PYTEST_ARGS)
 
-golden: $(READY) ## Write the golden files anew
+golden: $(READY) ## Write the golden manifests, the JSON Schema and the configuration reference anew
 	@$(BIN)/python -m tests.golden.test_manifests
+	@mkdir -p build
+	@$(BIN)/python -m aphex.schema > build/generated && mv build/generated docs/aphex-config.schema.json
+	@$(BIN)/python -m aphex.reference docs/examples/*.yaml > build/generated && mv build/generated docs/configuration.md
+
+docs: $(READY) ## Build the documentation as a site, in build/docs
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo "The documentation is in build/docs/index.html."
 
 bench: $(READY) ## Run the benchmarks: a table, and build/bench.json
 	@$(BIN)/python -m benchmarks

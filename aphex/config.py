@@ -66,6 +66,7 @@ class Stack(Model):
 
     @model_validator(mode="after")
     def _inside(self) -> Stack:
+        """`path` is relative to the repository's root and stays inside the repository."""
         if self.path.startswith("/") or ".." in self.path.split("/"):
             raise ValueError(f'path "{self.path}" leaves the repository. Write it relative to the repository\'s root.')
         return self
@@ -110,6 +111,7 @@ class Deployment(Model):
 
     @model_validator(mode="after")
     def _one_shortcut(self) -> Deployment:
+        """At most one of `express` and `hotswap` is used."""
         if self.express and self.hotswap != "off":
             raise ValueError("express and hotswap exclude each other. Choose one.")
         return self
@@ -150,6 +152,7 @@ class Environment(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Environment:
+        """Stacks have unique names, roles are in the environment's account, and `external_id` needs `role`."""
         _unique("stacks", (stack.name for stack in self.stacks))
         for field, role in (("role", self.role), ("tests.role", self.tests.role if self.tests else None)):
             if role is not None and role.split(":")[4] != self.account:
@@ -175,6 +178,7 @@ class Retention(Model):
 
     @model_validator(mode="after")
     def _audit_trail_outlives_artifacts(self) -> Retention:
+        """`log_days` is not shorter than `artifact_days`."""
         if self.log_days < self.artifact_days:
             raise ValueError(
                 f"log_days ({self.log_days}) must not be shorter than artifact_days ({self.artifact_days})."
@@ -218,6 +222,7 @@ class Cdk(Model):
 
     @model_validator(mode="after")
     def _named(self) -> Cdk:
+        """Each key is there once and is not blank."""
         _unique("required_context", self.required_context)
         if any(not key.strip() for key in self.required_context):
             raise ValueError("required_context has an empty key. Name the key, or remove the entry.")
@@ -237,12 +242,14 @@ class PipelineConfig(Model):
 
     @model_validator(mode="after")
     def _unique_names(self) -> PipelineConfig:
+        """Environments have unique names, and so have channels."""
         _unique("environments", (environment.name for environment in self.environments))
         _unique("notifications", (channel.name for channel in self.notifications))
         return self
 
     @model_validator(mode="after")
     def _channels_name_environments(self) -> PipelineConfig:
+        """Channels name environments that the file has."""
         known = [environment.name for environment in self.environments]
         for index, channel in enumerate(self.notifications):
             unknown = [name for name in channel.environments if name not in known]

@@ -58,6 +58,7 @@ class Channel(Model):
 
     @model_validator(mode="after")
     def _one_address(self) -> Channel:
+        """Exactly one of `url`, `secret_key` and `secrets_manager` is given."""
         given = [name for name in ("url", "secret_key", "secrets_manager") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(

@@ -50,11 +50,12 @@ def _not_blank(text: str) -> str:
     return text
 
 
-Region = Annotated[str, AfterValidator(_region)]
-Account = Annotated[str, BeforeValidator(_account), Field(pattern=r"^\d{12}$")]
-Duration = Annotated[str, AfterValidator(_duration)]
-ShellText = Annotated[str, AfterValidator(_not_blank)]
-RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
+# The titles are what the configuration reference calls these kinds of value.
+Region = Annotated[str, AfterValidator(_region), Field(title="AWS region")]
+Account = Annotated[str, BeforeValidator(_account), Field(title="AWS account", pattern=r"^\d{12}$")]
+Duration = Annotated[str, AfterValidator(_duration), Field(title="duration")]
+ShellText = Annotated[str, AfterValidator(_not_blank), Field(title="shell command")]
+RoleArn = Annotated[str, Field(title="role ARN", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
 
 
 class Model(BaseModel):
