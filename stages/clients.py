@@ -21,10 +21,15 @@ def client_config() -> Config:
 
 
 class PipelineClients:
-    """Clients with the pod's own identity."""
+    """Clients with the pod's own identity.
 
-    def __init__(self, region: str) -> None:
+    With a store endpoint, which is a stand-in's, the bucket, the table and the metrics are there, and the pod's own
+    credentials never go there.
+    """
+
+    def __init__(self, region: str, store_endpoint: str = "") -> None:
         self._region = region
+        self._store_endpoint = store_endpoint
 
     @cached_property
     def session(self) -> Session:
@@ -34,16 +39,24 @@ class PipelineClients:
         return boto3.Session(region_name=self._region)
 
     @cached_property
+    def _store(self) -> Session:
+        import boto3
+
+        if not self._store_endpoint:
+            return self.session
+        return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=self._region)
+
+    @cached_property
     def s3(self) -> S3Client:
         """For the artifact bucket."""
-        return self.session.client("s3", config=client_config())
+        return self._store.client("s3", endpoint_url=self._store_endpoint or None, config=client_config())
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
         """For the run table."""
-        return self.session.client("dynamodb", config=client_config())
+        return self._store.client("dynamodb", endpoint_url=self._store_endpoint or None, config=client_config())
 
     @cached_property
     def cloudwatch(self) -> CloudWatchClient:
         """For the metrics."""
-        return self.session.client("cloudwatch", config=client_config())
+        return self._store.client("cloudwatch", endpoint_url=self._store_endpoint or None, config=client_config())

@@ -45,6 +45,8 @@ class StageContext(BaseModel):
     account: str = Field(pattern=r"^\d{12}$")
     region: str = Field(min_length=1)
     argo_url: Annotated[str, OrEmpty] = ""
+    store_endpoint: str = ""  # of bucket, table and metrics, when they are not where the rest of AWS is
+    notify: Literal["on", "off"] = "on"
     namespace: str = ""
     cdk_method: Literal["change-set", "direct"] = "change-set"
     started: str = ""

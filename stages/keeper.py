@@ -31,7 +31,7 @@ def kept_log(context: StageContext, log: Path, console: Console, interval: float
 
 def _keep(context: StageContext, log: Path, console: Console, interval: float, over: threading.Event) -> None:
     # Clients of its own: boto3's sessions are not made for two threads.
-    store = RunStore(PipelineClients(context.region), context.bucket)
+    store = RunStore(PipelineClients(context.region, context.store_endpoint), context.bucket)
     stored = 0
     while not over.wait(interval):
         size = log.stat().st_size

@@ -73,7 +73,7 @@ def run_stage(module: str, context: StageContext) -> int:
     _write_result(context, {})
     with Console(workspace.log) as console:
         console.line(f"Stage {context.stage} of run {context.run}: commit {context.commit} of {context.branch}")
-        clients = PipelineClients(context.region)
+        clients = PipelineClients(context.region, context.store_endpoint)
         stage = Stage(
             context=context,
             console=console,
