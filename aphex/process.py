@@ -138,6 +138,7 @@ def run(
     separate_errors: bool = False,
     keep_lines: int | None = None,
     label: str = "",
+    grace: float = _GRACE_SECONDS,
 ) -> Completed:
     """Run a program to its end in a process group of its own.
 
@@ -154,6 +155,7 @@ def run(
         separate_errors: whether standard error is kept apart from standard output.
         keep_lines: how many last lines are kept; all when None.
         label: what to call it in errors, when argv says too much or too little.
+        grace: seconds that the group has to end by itself before it is forced.
 
     Raises:
         ProgramNotFound: there is no such program.
@@ -172,10 +174,10 @@ def run(
         for reader in readers:
             reader.finish()
     except subprocess.TimeoutExpired as expired:
-        end_group(process)
+        end_group(process, grace)
         raise ProcessTimeout(words, expired.timeout, label=label) from None
     except BaseException:
-        end_group(process)
+        end_group(process, grace)
         raise
     completed = Completed(
         argv=tuple(words),
