@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from aphex.errors import AphexError
+from aphex.process_output import Reader
+from aphex.process_tree import GRACE_SECONDS, MARK, end_group
+
+__all__ = ["Completed", "ProcessError", "ProcessTimeout", "ProgramNotFound", "end_group", "run"]
 
 TAIL_LINES = 50
-_GRACE_SECONDS = 5.0
-_SILENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,63 +66,6 @@ class ProgramNotFound(AphexError):
         super().__init__(f"{program} was not found.", hint=f"Install {program}, or put it on the PATH.")
 
 
-def end_group(process: subprocess.Popen[str], grace: float = _GRACE_SECONDS) -> None:
-    """End a process and everything it started in its group: asked first, forced after `grace` seconds."""
-    for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        deadline = time.monotonic() + wait
-        while time.monotonic() < deadline and _group_alive(process):
-            time.sleep(0.05)
-        if not _group_alive(process):
-            break
-    process.wait()
-
-
-def _group_alive(process: subprocess.Popen[str]) -> bool:
-    process.poll()
-    try:
-        os.killpg(process.pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-class _Reader(threading.Thread):
-    """Collects one output of a program, whole or only its tail, and hands each line on."""
-
-    def __init__(self, stream: IO[str], on_line: Callable[[str], None] | None, limit: int | None) -> None:
-        super().__init__(daemon=True)
-        self._stream = stream
-        self._on_line = on_line
-        self.lines: deque[str] = deque(maxlen=limit)
-        self._heard = time.monotonic()
-        self.failure: Exception | None = None
-        self.start()
-
-    def run(self) -> None:
-        for line in self._stream:
-            self._heard = time.monotonic()
-            self.lines.append(line)
-            if self._on_line is not None and self.failure is None:
-                try:
-                    self._on_line(line.rstrip("\r\n"))
-                except Exception as error:  # noqa: BLE001  handed to the caller's thread, which raises it
-                    self.failure = error
-        self._stream.close()
-
-    def finish(self) -> None:
-        """Read to the end, or to a silence: what a program left in the background may hold its output for long."""
-        self._heard = time.monotonic()
-        while self.is_alive() and time.monotonic() - self._heard < _SILENCE_SECONDS:
-            self.join(0.05)
-        self._on_line = None
-        if self.failure is not None:
-            raise self.failure
-
-
 def run(
     argv: Sequence[str | Path],
     *,
@@ -138,7 +78,8 @@ def run(
     separate_errors: bool = False,
     keep_lines: int | None = None,
     label: str = "",
-    grace: float = _GRACE_SECONDS,
+    grace: float = GRACE_SECONDS,
+    errors: str = "replace",
 ) -> Completed:
     """Run a program to its end in a process group of its own.
 
@@ -155,7 +96,9 @@ def run(
         separate_errors: whether standard error is kept apart from standard output.
         keep_lines: how many last lines are kept; all when None.
         label: what to call it in errors, when argv says too much or too little.
-        grace: seconds that the group has to end by itself before it is forced.
+        grace: seconds that the group has to end by itself before it is forced. What left the group is ended with it,
+            as far as it is found (`aphex.process_tree`).
+        errors: what to do with output that is not UTF-8, as in `bytes.decode`.
 
     Raises:
         ProgramNotFound: there is no such program.
@@ -163,21 +106,22 @@ def run(
         ProcessError: it failed, and `check` is set.
     """
     words = [str(word) for word in argv]
+    mark = (env or {}).get(MARK, "")
     started = time.monotonic()
     process = _spawn(words, cwd, env, separate_errors, reads=input is not None)
     # A signal's exception may come from here on, even before the program is waited for.
     try:
         streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
-        readers = [_Reader(stream, on_line, keep_lines) for stream in streams]
+        readers = [Reader(stream, on_line, keep_lines, errors) for stream in streams]
         _feed(process, input)
         process.wait(timeout)
         for reader in readers:
             reader.finish()
     except subprocess.TimeoutExpired as expired:
-        end_group(process, grace)
+        end_group(process, grace, mark)
         raise ProcessTimeout(words, expired.timeout, label=label) from None
     except BaseException:
-        end_group(process, grace)
+        end_group(process, grace, mark)
         raise
     completed = Completed(
         argv=tuple(words),
@@ -193,7 +137,7 @@ def run(
 
 def _spawn(
     words: list[str], cwd: Path | None, env: Mapping[str, str] | None, separate: bool, *, reads: bool
-) -> subprocess.Popen[str]:
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             words,
@@ -202,8 +146,6 @@ def _spawn(
             stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if separate else subprocess.STDOUT,
-            text=True,
-            errors="replace",
             start_new_session=True,
         )
     except FileNotFoundError as error:
@@ -212,11 +154,11 @@ def _spawn(
         raise ProgramNotFound(words[0]) from error
 
 
-def _feed(process: subprocess.Popen[str], text: str | None) -> None:
+def _feed(process: subprocess.Popen[bytes], text: str | None) -> None:
     if text is None or process.stdin is None:
         return
     try:
-        process.stdin.write(text)
+        process.stdin.write(text.encode())
         process.stdin.close()
     except BrokenPipeError:
         # The program ended without reading all of it; its exit status says whether that is a failure.

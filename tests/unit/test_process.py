@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -90,3 +91,54 @@ def test_what_is_left_in_the_background_holds_nothing_up(tmp_path: Path) -> None
     assert time.monotonic() - started < 30
     assert alive(pid)
     os.kill(pid, signal.SIGKILL)
+
+
+def test_a_timeout_ends_also_what_left_the_group(tmp_path: Path) -> None:
+    child, daemon = tmp_path / "child", tmp_path / "daemon"
+    script = (
+        f"setsid bash -c 'echo $$ > {child}; exec sleep 300' & "
+        # Its parent is gone at once: neither the group nor the tree of processes shows it, only the mark.
+        f"(setsid bash -c 'echo $$ > {daemon}; exec sleep 300' &) ; wait"
+    )
+    with pytest.raises(ProcessTimeout):
+        run(["bash", "-c", script], timeout=1, env={**os.environ, "APHEX_PROCESS_MARK": tmp_path.name + "-mark"})
+    assert not alive(int(child.read_text(encoding="utf-8")))
+    assert not alive(int(daemon.read_text(encoding="utf-8")))
+
+
+def test_a_line_without_an_end_comes_in_pieces_between_words() -> None:
+    seen: list[str] = []
+    script = "import sys; sys.stdout.write('wörd ' * 1_000_000)"
+    completed = run([sys.executable, "-c", script], on_line=seen.append, keep_lines=3)
+    assert "".join(seen) == "wörd " * 1_000_000
+    assert len(seen) == 6
+    assert all(piece.endswith("wörd ") for piece in seen)
+    assert len(completed.output) < 3 * 1024 * 1024
+
+
+def test_a_word_without_an_end_is_cut_between_characters() -> None:
+    completed = run([sys.executable, "-c", "import sys; sys.stdout.write('x' + 'ö' * 1_000_000)"])
+    assert completed.output == "x" + "ö" * 1_000_000
+
+
+def test_what_is_not_utf8_is_shown_as_such() -> None:
+    completed = run(["printf", r"a\xffb\nc\r\n"])
+    assert completed.output == "a\N{REPLACEMENT CHARACTER}b\nc\n"
+    assert run(["printf", r"a\xffb"], errors="surrogateescape").output == "a\udcffb"
+
+
+def test_two_hundred_megabytes_need_no_memory() -> None:
+    script = """
+import resource, sys
+from aphex.process import run
+count = 0
+def on_line(line):
+    global count
+    count += len(line) + 1
+run(["bash", "-c", "yes 0123456789012345678901234567890123456789012345678 | head -c 200000000"],
+    on_line=on_line, keep_lines=50)
+print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    count, kilobytes = run([sys.executable, "-c", script], cwd=Path(__file__).parents[2]).output.split()
+    assert int(count) == 200_000_000
+    assert int(kilobytes) < 80_000
