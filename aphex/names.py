@@ -10,6 +10,8 @@ _MAX_BUCKET = 63
 _MAX_ROLE = 64
 _MAX_LABEL = 63
 
+PULUMI_PROJECT = "aphex"
+
 # Kubernetes Secrets in the pipeline's namespace that people may make; a run works without them.
 GIT_SECRET = "aphex-git"
 NOTIFICATIONS_SECRET = "aphex-notifications"
@@ -38,6 +40,11 @@ class PipelineNames:
     def namespace(self) -> str:
         """The Kubernetes namespace."""
         return limited(f"aphex-{self.pipeline}", _MAX_LABEL)
+
+    @property
+    def stack(self) -> str:
+        """The Pulumi stack; the prefix keeps it apart from the cluster's."""
+        return f"pipeline-{self.pipeline}"
 
     @property
     def table(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aphex.config import Environment, PipelineConfig
-from aphex.names import PipelineNames
+from aphex.names import PULUMI_PROJECT, PipelineNames
 from aphex_platform.identities import TOKEN_AUDIENCE, Identity, pull_request_prefix, role_arn
 from aphex_platform.settings import AwsSettings, PlatformSettings
 
@@ -207,9 +207,26 @@ def _self_update(own: _Resources) -> list[Statement]:
     if own.state_bucket is not None:
         statements.append(allow("StateBucket", ["s3:ListBucket", "s3:GetBucketLocation"], [own.state_bucket]))
         statements.append(
-            allow("State", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], [f"{own.state_bucket}/.pulumi/*"])
+            allow("StateFormat", ["s3:GetObject", "s3:PutObject"], [f"{own.state_bucket}/.pulumi/meta.yaml"])
         )
+        keys = [f"{own.state_bucket}/{key}" for key in _state_keys(PipelineNames(own.pipeline).stack)]
+        statements.append(allow("State", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], keys))
     return statements
+
+
+def _state_keys(stack: str) -> list[str]:
+    """Patterns of the keys that are one stack's in a state bucket, which pipelines share.
+
+    The layout is that of Pulumi's self-managed backends (pkg/backend/diy/store.go and lock.go); the last is ours.
+    """
+    return [
+        f".pulumi/stacks/{PULUMI_PROJECT}/{stack}.json*",
+        f".pulumi/stacks/{PULUMI_PROJECT}/{stack}.pulumi-tags",
+        f".pulumi/history/{PULUMI_PROJECT}/{stack}/*",
+        f".pulumi/backups/{PULUMI_PROJECT}/{stack}/*",
+        f".pulumi/locks/organization/{PULUMI_PROJECT}/{stack}/*",
+        f".pulumi/aphex/{PULUMI_PROJECT}/{stack}.json",
+    ]
 
 
 _BUCKET_ACTIONS = (

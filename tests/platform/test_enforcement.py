@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
+import pulumi
 import pytest
 from aphex_platform.identities import Identity, role_arn
 from aphex_platform.policies import allow, document, stage_policy, trust_policy
 from botocore.exceptions import ClientError
+from pulumi import automation as auto
 
-from aphex.names import PipelineNames
+from aphex.names import PULUMI_PROJECT, PipelineNames
+from tests.support.control_plane import tool
 from tests.support.example import example_config, example_settings
 from tests.support.moto_endpoint import REGION, MotoEndpoint, moto_endpoint
 
@@ -47,6 +51,7 @@ def aws() -> Iterator[Enforced]:
     with moto_endpoint() as endpoint:
         for settings in (SETTINGS, OTHER):
             _make_pipeline(endpoint, settings.pipeline)
+        endpoint.client("s3").create_bucket(Bucket=str(SETTINGS.state_bucket))
         iam = endpoint.client("iam")
         for identity in Identity:
             name = PipelineNames(SETTINGS.pipeline).role(identity)
@@ -136,3 +141,33 @@ def test_the_self_update_cannot_widen_its_own_role(aws: Enforced) -> None:
     names = PipelineNames("shop")
     assert refused(iam.put_role_policy, RoleName=names.role(Identity.SELF_UPDATE), **arguments)
     assert not refused(iam.put_role_policy, RoleName=names.role(Identity.EXIT), **arguments)
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(180)
+def test_the_self_update_keeps_the_state_of_its_own_stack_and_of_no_other(aws: Enforced, tmp_path: Path) -> None:
+    keys = aws.keys[Identity.SELF_UPDATE]
+    environment = {
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+        "PULUMI_CONFIG_PASSPHRASE": "test",
+        "PULUMI_HOME": str(tmp_path / "home"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+    backend = f"s3://{SETTINGS.state_bucket}?region={REGION}&endpoint={aws.url}&use_path_style=true"
+
+    def up(stack: str) -> str:
+        options = auto.LocalWorkspaceOptions(
+            env_vars=environment,
+            project_settings=auto.ProjectSettings(PULUMI_PROJECT, "python", backend=auto.ProjectBackend(backend)),
+            pulumi_command=auto.PulumiCommand(str(tool("pulumi").parent.parent), skip_version_check=True),
+        )
+        made = auto.create_or_select_stack(stack, PULUMI_PROJECT, lambda: pulumi.export("answer", 42), opts=options)
+        made.up()
+        made.up()
+        return str(made.outputs()["answer"].value)
+
+    assert up(PipelineNames("shop").stack) == "42"
+    with pytest.raises(auto.CommandError, match="PermissionDenied"):
+        up(PipelineNames("other").stack)

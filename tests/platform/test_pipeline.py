@@ -4,78 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import pulumi
 import pytest
 from aphex_platform.components.access import EXECUTOR_RULES, SELF_UPDATE_RULES, SENSOR_RULES, Rule
 from aphex_platform.identities import Identity
-from aphex_platform.program import pipeline_program
 from aphex_platform.settings import EventBusSettings, PlatformSecrets, PlatformSettings
-from pulumi.runtime import sync_await
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
-from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
-from pulumi.runtime.stack import run_pulumi_func
 
-from aphex.config import PipelineConfig, Retention
+from aphex.config import Retention
 from aphex.errors import AphexError
+from tests.support.declared import Recorder, declare
 from tests.support.example import example_config, example_secrets, example_settings, real_aws, with_retention
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated in favor of:DeprecationWarning")
 
 BUCKET = "aphex-shop-123456789012-us-east-1"
-
-
-@dataclass
-class Recorder(Mocks):
-    """Remembers what was declared and answers as AWS and Kubernetes would."""
-
-    declared: list[MockResourceArgs] = field(default_factory=list)
-
-    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        self.declared.append(args)
-        state = dict(args.inputs)
-        metadata = state.get("metadata", {})
-        if args.typ.startswith("kubernetes:"):
-            return "/".join(filter(None, (metadata.get("namespace"), metadata["name"]))), state
-        name = state.get("bucket") or state.get("name") or args.name
-        state.setdefault("name", name)
-        state["arn"] = f"arn:aws:s3:::{name}" if ":s3/" in args.typ else f"arn:aws:iam::123456789012:role/{name}"
-        return name, state
-
-    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        return {}, None
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [each.inputs for each in self.declared if each.typ == kind]
-
-    def one(self, kind: str) -> dict[str, Any]:
-        (found,) = self.of(kind)
-        return found
-
-    def named(self, kind: str) -> dict[str, dict[str, Any]]:
-        return {each["metadata"]["name"]: each for each in self.of(kind)}
-
-    def secret(self, name: str, key: str) -> str:
-        """A Secret's value, which the engine gets marked as one."""
-        data = self.named("kubernetes:core/v1:Secret")[name]["stringData"]
-        assert is_rpc_secret(data)
-        return str(unwrap_rpc_secret(data)[key])
-
-
-def declare(
-    settings: PlatformSettings, secrets: PlatformSecrets | None = None, config: PipelineConfig | None = None
-) -> Recorder:
-    recorder = Recorder()
-    set_mocks(recorder, project="aphex", stack="shop")
-    program = pipeline_program(config or example_config(), settings, secrets or example_secrets())
-
-    async def run() -> None:
-        await run_pulumi_func(program)
-
-    sync_await._sync_await(run())
-    return recorder
 
 
 @pytest.fixture(scope="module")

@@ -120,7 +120,8 @@ def test_the_self_update_changes_the_other_roles_but_not_its_own() -> None:
 def test_the_self_update_reaches_the_state_and_no_other_key_of_its_bucket() -> None:
     state = "arn:aws:s3:::aphex-state-123456789012-us-east-1"
     document = policy(Identity.SELF_UPDATE)
-    assert allows(document, "s3:PutObject", f"{state}/.pulumi/stacks/aphex/shop.json")
+    assert allows(document, "s3:PutObject", f"{state}/.pulumi/stacks/aphex/pipeline-shop.json")
+    assert not allows(document, "s3:PutObject", f"{state}/.pulumi/stacks/aphex/pipeline-other.json")
     assert not allows(document, "s3:PutObject", f"{state}/anything-else")
     others = [each for each in Identity if each is not Identity.SELF_UPDATE]
     assert not [each for each in others if allows(policy(each), "s3:GetObject", f"{state}/.pulumi/meta.yaml")]
