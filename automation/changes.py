@@ -21,7 +21,16 @@ _MERGED = {
 }
 _PARTS = frozenset({"replace", "delete-replaced"})
 _SILENT = frozenset({"same", "refresh", "discard", "remove-pending-replace", "read", "read-replacement"})
+_CONSEQUENCES = frozenset({"error: update failed", "update failed", "error: preview failed", "preview failed"})
 _NOT_RESOURCES = ("pulumi:pulumi:", "pulumi:providers:")
+
+
+def kind_of(token: str) -> str:
+    """A type token as people write it: `aws:s3:Bucket` for `aws:s3/bucket:Bucket`."""
+    package, module, name = [*token.split(":"), "", ""][:3]
+    family, _, resource = module.rpartition("/")
+    short = family if family and resource.lower() == name.lower() else module
+    return f"{package}:{short}:{name}" if name else token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +69,7 @@ class ResourceChange:
     @property
     def kind(self) -> str:
         """The type as people write it: `aws:s3:Bucket` for `aws:s3/bucket:Bucket`."""
-        package, module, name = [*self.type.split(":"), "", ""][:3]
-        family, _, resource = module.rpartition("/")
-        short = family if family and resource.lower() == name.lower() else module
-        return f"{package}:{short}:{name}" if name else self.type
+        return kind_of(self.type)
 
     @property
     def sign(self) -> str:
@@ -86,27 +92,53 @@ class Step:
     part: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Complaint:
+    """What a provider or the program said of a failure.
+
+    Attributes:
+        message: its words; of an exception in the program its last line.
+        name: of the resource that failed; empty when it is none in particular.
+        kind: the resource's type as people write it; empty likewise.
+    """
+
+    message: str
+    name: str = ""
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: {self.message}" if self.name else self.message
+
+
 @dataclass(kw_only=True)
 class EventLog:
     """Collects an operation's events: its steps, and what the engine and the providers complained of."""
 
     steps: list[Step] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    complaints: list[Complaint] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[str]:
+        """The complaints as lines of text."""
+        return [str(each) for each in self.complaints]
 
     def add(self, event: EngineEvent) -> Step | None:
         """Take one event; the step that it tells of, if it tells of any."""
         if event.diagnostic_event is not None:
-            self._complain(event.diagnostic_event.severity, event.diagnostic_event.message)
+            diagnostic = event.diagnostic_event
+            self._complain(diagnostic.severity, diagnostic.message, diagnostic.urn or "")
         step = step_of(event)
         if step is not None:
             self.steps.append(step)
         return step
 
-    def _complain(self, severity: str, message: str) -> None:
+    def _complain(self, severity: str, message: str, urn: str) -> None:
         text = plain(message)
-        if severity == "error" and text and text not in self.errors:
-            self.errors.append(text)
+        if severity == "error" and text and text not in _CONSEQUENCES:
+            complaint = complaint_of(text, urn)
+            if complaint not in self.complaints:
+                self.complaints.append(complaint)
         if severity == "warning" and text and text not in self.warnings:
             self.warnings.append(text)
 
@@ -163,6 +195,21 @@ def _properties(metadata: StepEventMetadata) -> tuple[PropertyChange, ...]:
             for path in {*(metadata.diffs or ()), *replacing}
         ]
     return tuple(sorted(changes, key=lambda change: change.path))
+
+
+def complaint_of(message: str, urn: str = "") -> Complaint:
+    """A diagnostic as a person reads it: without the trace of a program's exception, and with the resource's name."""
+    lines = [line for line in message.removeprefix("error: ").strip().splitlines() if line.strip()]
+    if any(line.lstrip().startswith("Traceback (most recent call last)") for line in lines):
+        # What follows the last line of code is the exception itself.
+        code = max(index for index, line in enumerate(lines) if line.lstrip().startswith(("File ", "Traceback")))
+        lines = [line for line in lines[code + 1 :] if line == line.lstrip()] or lines[-1:]
+    text = "\n".join(lines)
+    kind = urn.rsplit("::", 2)[-2].rpartition("$")[2] if urn.count("::") >= 2 else ""
+    if not kind or kind.startswith("pulumi:pulumi:"):
+        return Complaint(message=text)
+    name = urn.rsplit("::", 1)[-1]
+    return Complaint(message=text, name=name, kind=kind_of(kind))
 
 
 def planned(steps: Iterable[Step]) -> list[ResourceChange]:

@@ -49,12 +49,15 @@ def up(
     secrets: options.Secrets = None,
 ) -> None:
     """Deploy the pipeline, or bring it up to date."""
-    from automation.commands import run_up
+    from automation.commands import run_self_update, run_up
 
     where = TargetOptions(
         config=config, target=target, cluster=cluster, aws=aws, name=name, settings=settings, secrets=secrets
     )
-    run_up(where, Terminal(json_output=json), plan=plan, yes=yes)
+    if settings is not None and plan is None:
+        run_self_update(where, Terminal(json_output=json))
+    else:
+        run_up(where, Terminal(json_output=json), plan=plan, yes=yes)
 
 
 @app.command()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aphex.errors import AphexError
 from automation.console import Terminal
 from automation.options import TargetOptions
 
@@ -42,6 +44,36 @@ def _apply(target: Target, config: PipelineConfig, terminal: Terminal, plan: Pat
     result = bring_up(target, config, terminal, plan=saved)
     register_webhook(target, terminal)
     return result
+
+
+def run_self_update(options: TargetOptions, terminal: Terminal) -> UpResult:
+    """Bring the pipeline up to date from inside one of its runs, whose stage reads the result or the error as JSON."""
+    from automation.changes import sentence
+    from automation.resolve import resolve
+    from automation.up import bring_up_if_changed
+
+    try:
+        config = _config(options)
+        result = bring_up_if_changed(resolve(options, config, terminal, prepare=False), config, terminal)
+    except Exception as error:
+        terminal.result({"error": error_document(error)}, one_line=True)
+        raise
+    terminal.show(sentence(result.changes))
+    terminal.result(result.document(), one_line=True)
+    return result
+
+
+def error_document(error: Exception) -> dict[str, Any]:
+    """An error as JSON has it: with the resources that failed, when the engine named them."""
+    from automation.stack import DeploymentError
+
+    failed = [asdict(each) for each in error.complaints if each.name] if isinstance(error, DeploymentError) else []
+    return {
+        "type": type(error).__name__,
+        "message": error.message if isinstance(error, AphexError) else f"{type(error).__name__}: {error}",
+        "hint": error.hint if isinstance(error, AphexError) else "",
+        "resources": failed,
+    }
 
 
 def _agree(options: TargetOptions, config: PipelineConfig, target: Target, terminal: Terminal, *, yes: bool) -> None:

@@ -53,10 +53,10 @@ class Terminal:
         if not self.json_output:
             self.out.print(renderable, markup=False, highlight=False, soft_wrap=isinstance(renderable, str))
 
-    def result(self, document: Any) -> None:
+    def result(self, document: Any, *, one_line: bool = False) -> None:
         """Print the result as JSON when that was asked for; nothing otherwise."""
         if self.json_output:
-            json.dump(document, sys.stdout, indent=2, default=str)
+            json.dump(document, sys.stdout, indent=None if one_line else 2, default=str)
             sys.stdout.write("\n")
             sys.stdout.flush()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aphex.errors import AphexError, UsageError
 from automation import changes, state_bucket
 from automation.changes import ResourceChange
+from automation.last_update import memory
 from automation.operation import operate
 from automation.stack import open_stack
 
@@ -87,6 +88,9 @@ def destroy(target: Target, terminal: Terminal, *, delete_data: bool, confirmed:
             ask(terminal, f"Remove the pipeline {target.settings.pipeline}?")
         _remove(opened, target, plan, terminal)
     if not plan.kept:
+        remembered = memory(target)
+        if remembered is not None:
+            remembered.forget()
         _after_last_pipeline(target, terminal)
     return plan
 

@@ -2,20 +2,24 @@
 
 A process that is killed leaves its lock behind; Pulumi itself never removes such a lock. The file's format is that of
 Pulumi's self-managed backends (pkg/backend/diy/lock.go): process id, user, host name and time as JSON.
+
+A self-update's host name is that of its pod, cut to the 63 characters that a host name may have.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from aphex.errors import AphexError
+from aphex.run import StageKind
 from automation.console import duration
 
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 2.0
 _CLOCK_SKEW_SECONDS = 60.0
+_REMIND_SECONDS = 30.0
+_MAX_HOST_NAME = 63
 
 
 class Holder(Enum):
@@ -63,12 +69,21 @@ class Witness:
     Attributes:
         host: this machine's name.
         started: when the process with an id began, None when there is none here; it must be Pulumi's to count.
-        pod_exists: whether a pod of that name is there and not finished; None when that cannot be known.
+        pods: the phase of each pod with that host name, by the pod's name; None when the host is no pod, or nothing
+            can be known of pods.
     """
 
     host: str
     started: Callable[[int], datetime | None]
-    pod_exists: Callable[[str], bool | None]
+    pods: Callable[[str], Mapping[str, str] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a lock's holder still lives, and how that is known, in words that go on after "it is gone:"."""
+
+    holder: Holder
+    reason: str
 
 
 def parse_lock(key: str, body: bytes) -> Lock:
@@ -92,26 +107,44 @@ def _microseconds(stamp: str) -> str:
     return f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
 
 
-def holder(lock: Lock, witness: Witness) -> Holder:
+def judge(lock: Lock, witness: Witness) -> Verdict:
     """Whether the holder of a lock still lives, as far as `witness` can tell.
 
     A process id is used again sooner or later: a process that began after the lock was taken is another one.
     """
-    pod = witness.pod_exists(lock.host) if lock.host else None
-    if lock.host == witness.host and pod is None:
-        began = witness.started(lock.pid)
-        if began is None or (began - lock.since).total_seconds() > _CLOCK_SKEW_SECONDS:
-            return Holder.GONE
-        return Holder.ALIVE
-    if pod is None:
-        return Holder.UNKNOWN
-    return Holder.ALIVE if pod else Holder.GONE
+    pods = witness.pods(lock.host) if lock.host else None
+    working = sorted(name for name, phase in (pods or {}).items() if phase not in ("Succeeded", "Failed"))
+    if lock.host == witness.host:
+        # A pod that was tried again can have the same host name, for long names are cut.
+        return _judge_process(lock, witness) if len(working) <= 1 else _alive(working)
+    if pods is None:
+        return Verdict(holder=Holder.UNKNOWN, reason=f"nothing is known here of {lock.host or 'its holder'}")
+    if working:
+        return _alive(working)
+    ended = ", ".join(f"its pod {name} has ended ({phase})" for name, phase in sorted(pods.items()))
+    return Verdict(holder=Holder.GONE, reason=ended or f"its pod {lock.host} does not exist any more")
 
 
-def abandoned(locks: Sequence[Lock], witness: Witness) -> tuple[list[Lock], list[Lock]]:
-    """The locks whose holders are gone, and the others."""
-    gone = [lock for lock in locks if holder(lock, witness) is Holder.GONE]
-    return gone, [lock for lock in locks if lock not in gone]
+def _judge_process(lock: Lock, witness: Witness) -> Verdict:
+    began = witness.started(lock.pid)
+    if began is None:
+        reason = f"no Pulumi with the process id {lock.pid} runs on this machine, {lock.host}"
+        return Verdict(holder=Holder.GONE, reason=reason)
+    if (began - lock.since).total_seconds() > _CLOCK_SKEW_SECONDS:
+        reason = f"the process id {lock.pid} belongs to another process, which began later"
+        return Verdict(holder=Holder.GONE, reason=reason)
+    return Verdict(holder=Holder.ALIVE, reason=f"the process {lock.pid} runs")
+
+
+def _alive(pods: Sequence[str]) -> Verdict:
+    return Verdict(holder=Holder.ALIVE, reason=f"its pod {', '.join(pods)} runs")
+
+
+def abandoned(locks: Sequence[Lock], witness: Witness) -> tuple[list[tuple[Lock, str]], list[Lock]]:
+    """The locks whose holders are gone, each with how that is known, and the others."""
+    verdicts = [(lock, judge(lock, witness)) for lock in locks]
+    gone = [(lock, verdict.reason) for lock, verdict in verdicts if verdict.holder is Holder.GONE]
+    return gone, [lock for lock, verdict in verdicts if verdict.holder is not Holder.GONE]
 
 
 class StackLocked(AphexError):
@@ -145,21 +178,29 @@ def clear_path(target: Target, stack: str, terminal: Terminal, *, wait: float) -
     s3 = target.aws.client("s3")
     witness = this_machine(target)
     began = time.monotonic()
-    told = False
+    reminded = 0.0
     while True:
         gone, held = abandoned(read_locks(s3, bucket, stack), witness)
-        for lock in gone:
-            terminal.warn(f"a lock was left behind by a process that is gone ({lock}); it is removed.")
+        for lock, reason in gone:
+            terminal.warn(f"a lock was left behind ({lock}). Its holder is gone: {reason}. The lock is removed.")
             s3.delete_object(Bucket=bucket, Key=lock.key)
-        if not held:
-            return
         waited = time.monotonic() - began
+        if not held:
+            if reminded:
+                terminal.say(f"The pipeline is free after {duration(waited)}.")
+            return
         if waited >= wait:
             raise StackLocked(target, held, waited)
-        if not told:
-            terminal.say(f"Waiting for {held[0]}, which is changing the pipeline (at most {duration(wait)}) ...")
-            told = True
-        time.sleep(_POLL_SECONDS)
+        if waited >= reminded:
+            terminal.say(waiting_line(held[0], waited, wait))
+            reminded = waited + _REMIND_SECONDS
+        time.sleep(min(_POLL_SECONDS, wait - waited))
+
+
+def waiting_line(lock: Lock, waited: float, wait: float) -> str:
+    """What is said while a lock's holder is waited for: whose it is, since when, and for how long still."""
+    so_far = f"for {duration(waited)} so far, " if waited >= 1 else ""
+    return f"Waiting for {lock}, which is changing the pipeline ({so_far}at most {duration(wait)}) ..."
 
 
 def read_locks(s3: Any, bucket: str, stack: str) -> list[Lock]:
@@ -179,7 +220,7 @@ def read_locks(s3: Any, bucket: str, stack: str) -> list[Lock]:
 
 def this_machine(target: Target) -> Witness:
     """What can be seen from here: this machine's processes, and the pods of the pipeline's namespace."""
-    return Witness(host=socket.gethostname(), started=pulumi_started, pod_exists=lambda name: _pod_exists(target, name))
+    return Witness(host=socket.gethostname(), started=pulumi_started, pods=lambda host: _pods(target, host))
 
 
 def pulumi_started(pid: int) -> datetime | None:
@@ -198,16 +239,27 @@ def pulumi_started(pid: int) -> datetime | None:
     return datetime.fromtimestamp(began, UTC)
 
 
-def _pod_exists(target: Target, name: str) -> bool | None:
-    """Whether a pod of the pipeline runs; None when no run of it ever was called so."""
+def is_update_pod(host: str, pipeline: str) -> bool:
+    """Whether a host is a pod of the pipeline's self-update: RUN-self-update-NUMBER, which Argo calls it."""
+    return re.fullmatch(rf"{re.escape(pipeline)}-[a-z0-9-]+-{StageKind.SELF_UPDATE}-\d+", host) is not None
+
+
+def _pods(target: Target, host: str) -> dict[str, str] | None:
+    """The phases of the self-update's pods with that host name; None when it is no such pod's name."""
+    import httpx
     from lightkube.core.exceptions import ApiError
     from lightkube.resources.core_v1 import Pod
 
-    if not name.startswith(f"{target.settings.pipeline}-"):
+    pipeline = target.settings.pipeline
+    if not is_update_pod(host, pipeline):
         return None
     try:
         with target.kubernetes.client() as api:
-            pod = api.get(Pod, name, namespace=target.settings.namespace)
-    except ApiError as error:
-        return False if error.status.code == 404 else None
-    return (pod.status.phase if pod.status else None) not in ("Succeeded", "Failed")
+            found = list(api.list(Pod, namespace=target.settings.namespace))
+    except (ApiError, httpx.HTTPError):
+        return None
+    return {
+        str(pod.metadata.name): str((pod.status and pod.status.phase) or "Pending")
+        for pod in found
+        if pod.metadata and str(pod.metadata.name)[:_MAX_HOST_NAME].rstrip("-.") == host
+    }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aphex.errors import AphexError
-from automation.changes import EventLog, plain
+from aphex.names import PULUMI_PROJECT, PipelineNames
+from automation.changes import Complaint, EventLog, complaint_of, plain
 
 if TYPE_CHECKING:
     from pulumi import automation as auto
@@ -18,12 +19,34 @@ if TYPE_CHECKING:
     from aphex.config import PipelineConfig
     from automation.target import Target
 
-PROJECT = "aphex"
-_STACK_PREFIX = "pipeline-"
+PROJECT = PULUMI_PROJECT
+_HINTS = (
+    (
+        ("accessdenied", "access denied", "not authorized", "unauthorizedoperation", "forbidden"),
+        "The caller may not do that. A self-update has fewer rights than the person who set the pipeline up: when the "
+        "change needs more, run it with their rights: python -m automation up",
+    ),
+    (
+        ("could not connect", "connection refused", "timed out", "timeout", "no such host", "endpoint url"),
+        "AWS or Kubernetes could not be reached. What was done is kept; the same command goes on from there.",
+    ),
+    (
+        ("incorrect passphrase", "passphrase"),
+        "The state is encrypted with another passphrase than this target's secrets have.",
+    ),
+)
 
 
 class DeploymentError(AphexError):
-    """The engine or a provider could not do what was asked; the message has every complaint."""
+    """The engine or a provider could not do what was asked; the message has every complaint.
+
+    Attributes:
+        complaints: what was said, and of which resource.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", complaints: Sequence[Complaint] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.complaints = tuple(complaints)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +96,7 @@ class OpenStack:
 
 def stack_name(pipeline: str) -> str:
     """The stack of a pipeline; the prefix keeps it apart from the cluster's stack."""
-    return f"{_STACK_PREFIX}{pipeline}"
+    return PipelineNames(pipeline).stack
 
 
 @contextmanager
@@ -121,7 +144,7 @@ class StackMissing(AphexError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f'There is no pipeline "{name.removeprefix(_STACK_PREFIX)}" at this target.',
+            f'There is no pipeline "{name.removeprefix(stack_name(""))}" at this target.',
             hint="`python -m automation up` makes it.",
         )
 
@@ -205,9 +228,16 @@ def attached_providers(target: Target) -> Iterator[dict[str, str]]:
 
 
 def failure(what: str, error: Exception, log: EventLog) -> DeploymentError:
-    """The error of a failed engine operation, with the complaints of its providers before those of its program."""
-    lines = log.errors or _complaints(str(error))
-    return DeploymentError(f"{what} failed.\n" + "\n".join(lines))
+    """The error of a failed engine operation: each resource that failed with what its provider said of it."""
+    complaints = log.complaints or [complaint_of("\n".join(_complaints(str(error))))]
+    lines = [f"  {line}" for each in complaints for line in str(each).splitlines()]
+    return DeploymentError("\n".join([f"{what} failed.", *lines]), hint=_hint("\n".join(lines)), complaints=complaints)
+
+
+def _hint(text: str) -> str:
+    """What to do about a failure, where its words tell what kind it is."""
+    lowered = text.lower()
+    return next((hint for words, hint in _HINTS if any(word in lowered for word in words)), "")
 
 
 def _complaints(text: str) -> list[str]:

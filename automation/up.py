@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from automation import changes
 from automation.changes import ResourceChange
+from automation.last_update import made_from, memory
 from automation.operation import operate
 from automation.stack import open_stack
 
@@ -28,11 +29,13 @@ class UpResult:
         pipeline: which pipeline it was.
         changes: each resource that was changed.
         outputs: the stack's outputs, without those that are secret.
+        skipped: whether the engine was not asked, because it was known that nothing would change.
     """
 
     pipeline: str
     changes: tuple[ResourceChange, ...]
     outputs: dict[str, Any]
+    skipped: bool = False
 
     def document(self) -> dict[str, Any]:
         """The result as JSON has it."""
@@ -41,7 +44,22 @@ class UpResult:
             "changed": bool(self.changes),
             "changes": changes.as_json(self.changes),
             "outputs": self.outputs,
+            "skipped": self.skipped,
         }
+
+
+def bring_up_if_changed(target: Target, config: PipelineConfig, terminal: Terminal) -> UpResult:
+    """Update the pipeline stack, unless the last update was made from the same and its state is still there.
+
+    Raises:
+        DeploymentError: the engine or a provider failed.
+    """
+    remembered = memory(target)
+    outputs = remembered.recall(made_from(target, config)) if remembered is not None else None
+    if outputs is not None:
+        terminal.say("Configuration, settings, program and state are those of the last update.")
+        return UpResult(pipeline=target.settings.pipeline, changes=(), outputs=outputs, skipped=True)
+    return bring_up(target, config, terminal)
 
 
 def bring_up(target: Target, config: PipelineConfig, terminal: Terminal, *, plan: SavedPlan | None = None) -> UpResult:
@@ -50,6 +68,14 @@ def bring_up(target: Target, config: PipelineConfig, terminal: Terminal, *, plan
     Raises:
         DeploymentError: the engine or a provider failed.
     """
+    result = _bring_up(target, config, terminal, plan)
+    remembered = memory(target)
+    if remembered is not None:
+        remembered.remember(made_from(target, config), result.outputs)
+    return result
+
+
+def _bring_up(target: Target, config: PipelineConfig, terminal: Terminal, plan: SavedPlan | None) -> UpResult:
     what = f"Deploying the pipeline {target.settings.pipeline}"
     with open_stack(target, config) as opened:
         file = _plan_file(opened, plan) if plan is not None else None

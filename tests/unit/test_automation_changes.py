@@ -73,7 +73,7 @@ def test_a_complaint_is_told_once_and_without_colour_marks() -> None:
     diagnostic = {"message": message, "color": "never", "severity": "error"}
     for _ in range(2):
         log.add(EngineEvent.from_json({"sequence": 1, "timestamp": 0, "diagnosticEvent": diagnostic}))
-    assert log.errors == ["error: the bucket belongs to somebody else"]
+    assert log.errors == ["the bucket belongs to somebody else"]
 
 
 @pytest.mark.parametrize("text", ["", "no marks", "half a <{% mark"])

@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from automation.locks import Holder, Lock, Witness, abandoned, holder, parse_lock, pulumi_started
+from automation.locks import (
+    Holder,
+    Lock,
+    Verdict,
+    Witness,
+    abandoned,
+    is_update_pod,
+    judge,
+    parse_lock,
+    pulumi_started,
+    waiting_line,
+)
 from automation.pending import plan_repair, resource_id
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -24,31 +35,98 @@ def lock(**changes: Any) -> Lock:
     return Lock(**{**values, **changes})
 
 
-def witness(started: dict[int, datetime] | None = None, pods: dict[str, bool] | None = None) -> Witness:
-    return Witness(host="here", started=(started or {}).get, pod_exists=(pods or {}).get)
+def witness(started: dict[int, datetime] | None = None, pods: dict[str, dict[str, str]] | None = None) -> Witness:
+    return Witness(host="here", started=(started or {}).get, pods=(pods or {}).get)
 
 
-def test_a_lock_of_a_dead_process_on_this_host_is_abandoned() -> None:
-    assert holder(lock(), witness()) is Holder.GONE
+POD = "shop-x-self-update-1"
 
 
-def test_a_lock_of_a_living_process_is_held() -> None:
-    assert holder(lock(), witness(started={4711: NOW - timedelta(seconds=3)})) is Holder.ALIVE
-
-
-def test_a_process_that_began_after_the_lock_is_another_one() -> None:
-    assert holder(lock(), witness(started={4711: NOW + timedelta(hours=1)})) is Holder.GONE
-
-
-@pytest.mark.parametrize(("exists", "expected"), [(True, Holder.ALIVE), (False, Holder.GONE)])
-def test_a_lock_of_a_pod_is_held_as_long_as_the_pod_runs(exists: bool, expected: Holder) -> None:
-    assert holder(lock(host="shop-x-self-update-1"), witness(pods={"shop-x-self-update-1": exists})) is expected
+@pytest.mark.parametrize(
+    ("held", "seen", "expected"),
+    [
+        (
+            lock(),
+            witness(),
+            Verdict(holder=Holder.GONE, reason="no Pulumi with the process id 4711 runs on this machine, here"),
+        ),
+        (
+            lock(),
+            witness(started={4711: NOW - timedelta(seconds=3)}),
+            Verdict(holder=Holder.ALIVE, reason="the process 4711 runs"),
+        ),
+        (
+            lock(),
+            witness(started={4711: NOW + timedelta(hours=1)}),
+            Verdict(holder=Holder.GONE, reason="the process id 4711 belongs to another process, which began later"),
+        ),
+        (
+            lock(host=POD),
+            witness(pods={POD: {POD: "Running"}}),
+            Verdict(holder=Holder.ALIVE, reason=f"its pod {POD} runs"),
+        ),
+        (
+            lock(host=POD),
+            witness(pods={POD: {POD: "Failed"}}),
+            Verdict(holder=Holder.GONE, reason=f"its pod {POD} has ended (Failed)"),
+        ),
+        (
+            lock(host=POD),
+            witness(pods={POD: {}}),
+            Verdict(holder=Holder.GONE, reason=f"its pod {POD} does not exist any more"),
+        ),
+        (
+            lock(host="elsewhere"),
+            witness(),
+            Verdict(holder=Holder.UNKNOWN, reason="nothing is known here of elsewhere"),
+        ),
+        # Two attempts of one stage, whose long names were cut to the same host name; this is one of them.
+        (
+            lock(),
+            witness(pods={"here": {"here-1": "Running", "here-2": "Running"}}),
+            Verdict(holder=Holder.ALIVE, reason="its pod here-1, here-2 runs"),
+        ),
+        (
+            lock(),
+            witness(pods={"here": {"here-1": "Failed", "here-2": "Running"}}),
+            Verdict(holder=Holder.GONE, reason="no Pulumi with the process id 4711 runs on this machine, here"),
+        ),
+    ],
+)
+def test_whether_a_lock_s_holder_lives_and_how_that_is_known(held: Lock, seen: Witness, expected: Verdict) -> None:
+    assert judge(held, seen) == expected
 
 
 def test_nothing_is_known_of_other_hosts_so_their_locks_stay() -> None:
     theirs = lock(host="elsewhere")
     mine = lock()
-    assert abandoned([theirs, mine], witness()) == ([mine], [theirs])
+    reason = "no Pulumi with the process id 4711 runs on this machine, here"
+    assert abandoned([theirs, mine], witness()) == ([(mine, reason)], [theirs])
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("shop-abc12-self-update-1234567890", True),
+        ("shop-abc12-rerun-self-update-1234567890", True),
+        ("shop-laptop", False),
+        ("shop-abc12-build-1234567890", False),
+        ("store-abc12-self-update-1234567890", False),
+    ],
+)
+def test_only_a_self_update_s_pod_is_taken_for_one(host: str, expected: bool) -> None:
+    assert is_update_pod(host, "shop") is expected
+
+
+def test_a_waiting_update_says_for_whom_since_when_and_how_long_still() -> None:
+    assert waiting_line(lock(), 0.02, 600) == (
+        "Waiting for process 4711 of me on here, since 2026-01-02 03:04:05 UTC, which is changing the pipeline "
+        "(at most 10 min 00 s) ..."
+    )
+    assert waiting_line(lock(), 30.2, 600) == (
+        "Waiting for process 4711 of me on here, since 2026-01-02 03:04:05 UTC, which is changing the pipeline "
+        "(for 30 s so far, at most 10 min 00 s) ..."
+    )
 
 
 def test_pulumi_s_lock_files_are_read() -> None:
@@ -61,7 +139,8 @@ def test_pulumi_s_lock_files_are_read() -> None:
 
 
 def test_a_lock_file_that_was_cut_short_is_nobody_s_and_stays() -> None:
-    assert holder(parse_lock("locks/a.json", b'{"pid": 7'), witness()) is Holder.UNKNOWN
+    verdict = judge(parse_lock("locks/a.json", b'{"pid": 7'), witness())
+    assert verdict == Verdict(holder=Holder.UNKNOWN, reason="nothing is known here of its holder")
 
 
 def test_only_a_pulumi_process_counts_as_holder() -> None:

@@ -33,6 +33,9 @@ SELF_UPDATE_RULES = (
     Rule("", ("configmaps", "secrets", "serviceaccounts"), _MANAGE),
     Rule("rbac.authorization.k8s.io", ("roles", "rolebindings"), _MANAGE),
     Rule("argoproj.io", ("eventbus", "eventsources", "sensors", "workflowtemplates"), _MANAGE),
+    # Whether the holder of a lock still runs, and whether a run waits that will have the new shape.
+    Rule("", ("pods",), ("get", "list")),
+    Rule("argoproj.io", ("workflows",), ("get", "list")),
     *EXECUTOR_RULES,
     *SENSOR_RULES,
 )
