@@ -42,6 +42,21 @@ def run(
     commit: Annotated[str | None, typer.Option("--commit", help="Full SHA. [default: the branch's head]")] = None,
     branch: Annotated[str | None, typer.Option("--branch", help="[default: the pipeline's branch]")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Follow the run to its end.")] = False,
+    local: Annotated[
+        bool,
+        typer.Option("--local", help="Run the stages of the working tree (or of --commit) here, without a cluster."),
+    ] = False,
+    environment: Annotated[
+        list[str] | None, typer.Option("--environment", help="With --local: only this one; may be repeated.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="With --local: the last stage, by its name or kind.")
+    ] = None,
+    notify: Annotated[bool, typer.Option("--notify", help="With --local: send notifications.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="With --local: keep the workspace and what the AWS stand-in holds.")
+    ] = False,
+    yes: options.Yes = False,
     config: options.Config = DEFAULT_CONFIG,
     pipeline: options.Pipeline = None,
     target: options.TargetName = None,
@@ -50,9 +65,27 @@ def run(
     name: options.Name = DEFAULT_NAME,
     json: options.Json = False,
 ) -> None:
-    """Start a run by hand."""
-    from automation.run_commands import start
+    """Start a run by hand, or run its stages on this machine with --local."""
+    from automation.run_commands import check_local_options, start
 
+    in_cluster = {"--branch": branch, "--follow": follow, "--pipeline": pipeline, "--target": target}
+    in_cluster["--cluster"] = cluster
+    here = {"--environment": environment, "--until": until, "--notify": notify, "--keep": keep, "--yes": yes}
+    check_local_options(local, cluster_only=in_cluster, local_only=here)
+    if local:
+        from automation.local.run import LocalOptions, run_local
+
+        asked = LocalOptions(
+            config=config,
+            commit=commit,
+            environments=tuple(environment or ()),
+            until=until,
+            aws=aws or "sandbox",
+            yes=yes,
+            keep=keep,
+            notify=notify,
+        )
+        raise typer.Exit(run_local(asked, Terminal(json_output=json)))
     where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
     raise typer.Exit(start(where, Terminal(json_output=json), commit=commit, branch=branch, follow=follow))
 

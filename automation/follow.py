@@ -94,8 +94,8 @@ def headline(run: RunView) -> str:
     return f"{run.name}  {run.commit[:10]}  {run.status}  {duration(run.seconds(datetime.now(UTC)))}"
 
 
-def run_table(run: RunView) -> Table:
-    """A run's stages for a person."""
+def run_table(run: RunView, explained: tuple[str, ...] = ("failed",)) -> Table:
+    """A run's stages for a person, with the message of those whose status is `explained`."""
     from rich.table import Table
     from rich.text import Text
 
@@ -104,13 +104,13 @@ def run_table(run: RunView) -> Table:
     for heading in ("", "stage", "status", "took", ""):
         table.add_column(heading, justify="right" if heading == "took" else "left", overflow="fold")
     for stage in run.stages:
-        table.add_row(*_row(stage, now), style=None)
+        table.add_row(*_row(stage, now, explained), style=None)
     if run.waits_for:
         table.add_row("", Text(run.waits_for, style="dim"), "", "", "")
     return table
 
 
-def _row(stage: StageView, now: datetime) -> list[Any]:
+def _row(stage: StageView, now: datetime, explained: tuple[str, ...]) -> list[Any]:
     from rich.text import Text
 
     style = _STYLES.get(stage.status, "")
@@ -120,5 +120,5 @@ def _row(stage: StageView, now: datetime) -> list[Any]:
         stage.name,
         Text(stage.status, style=style),
         duration(seconds) if seconds is not None and stage.status != "waiting" else "",
-        Text(stage.message if stage.status == "failed" else "", style=style),
+        Text(stage.message if stage.status in explained else "", style=style),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,21 @@ def start(options: TargetOptions, terminal: Terminal, *, commit: str | None, bra
     return 0
 
 
+def check_local_options(local: bool, *, cluster_only: Mapping[str, object], local_only: Mapping[str, object]) -> None:
+    """See that a run on this machine and one in a cluster get only their own options.
+
+    Raises:
+        UsageError: an option means nothing for this kind of run.
+    """
+    useless = [name for name, value in (cluster_only if local else local_only).items() if value]
+    if useless:
+        raise UsageError(
+            f"{', '.join(useless)} {'mean' if len(useless) > 1 else 'means'} nothing "
+            f"{'with' if local else 'without'} --local.",
+            hint="`python -m automation run --help` lists the options.",
+        )
+
+
 def branch_head(target: Target, branch: str) -> str:
     """The newest commit of a branch.
 
@@ -66,28 +82,33 @@ def followed(target: Target, name: str, terminal: Terminal) -> int:
 
 def summarize(target: Target, run: RunView, terminal: Terminal) -> None:
     """Tell what came of a run: its stages, the stacks' outputs, and where its logs are."""
-    from rich.table import Table
-
     terminal.show(headline(run))
     terminal.show(run_table(run))
     record = read_record(target, run.name)
     outputs = record.outputs if record else {}
     if outputs:
-        table = Table(title="Stack outputs", title_justify="left", box=None, header_style="bold", pad_edge=False)
-        for heading in ("environment", "stack", "output", "value"):
-            table.add_column(heading, overflow="fold")
-        for environment, stacks in outputs.items():
-            for stack, values in stacks.items():
-                for key, value in values.items():
-                    if not key.startswith(_CDK_EXPORT):
-                        table.add_row(environment, stack, key, value)
-        terminal.show(table)
+        terminal.show(outputs_table(outputs))
     terminal.show(
         f"Logs:  s3://{bucket_name(target)}/runs/{run.name}/logs/  or: "
         f"python -m automation logs {run.name} {target.options}"
     )
     terminal.show(f"Argo:  {argo_link(target, run.name)}")
     terminal.result({**run.document(), "outputs": outputs, "argo_url": argo_link(target, run.name)})
+
+
+def outputs_table(outputs: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Any:
+    """Stack outputs for a person, one a line, without what the CDK exports from one stack for another."""
+    from rich.table import Table
+
+    table = Table(title="Stack outputs", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for heading in ("environment", "stack", "output", "value"):
+        table.add_column(heading, overflow="fold")
+    for environment, stacks in outputs.items():
+        for stack, values in stacks.items():
+            for key, value in values.items():
+                if not key.startswith(_CDK_EXPORT):
+                    table.add_row(environment, stack, key, value)
+    return table
 
 
 def argo_link(target: Target, run: str) -> str:
