@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_FORMS = (
+# What is secret in a match is its group `secret`, or all of it.
+FORMS = (
     ("an AWS access key id", re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b")),
     ("a private key", re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")),
     ("a GitHub token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})")),
@@ -21,12 +22,12 @@ _FORMS = (
     ("a Slack webhook", re.compile(r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{10,}")),
     ("an npm token", re.compile(r"\bnpm_[A-Za-z0-9]{36}\b")),
     ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}")),
-    ("a password in a URL", re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@$]*:[^\s/@$]+@", re.IGNORECASE)),
+    ("a password in a URL", re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@$]*:(?P<secret>[^\s/@$]+)@", re.IGNORECASE)),
     (
         "a secret that is assigned in the text",
         re.compile(
             r"(?i)\b(?:aws_)?(?:secret_?access_?key|session_?token|password|passwd|api_?key|auth_?token|client_?secret)"
-            r"\s*[=:]\s*[\"']?(?![$<{\"'\s])[^\s\"']{8,}"
+            r"[\"']?\s*[=:]\s*[\"']?(?![$<{\"'\s])(?P<secret>[^\s\"']{8,})"
         ),
     ),
 )
@@ -83,7 +84,7 @@ def _walk(value: Any, path: tuple[str | int, ...]) -> Iterator[FoundCredential]:
 
 def credential_kind(text: str) -> str | None:
     """What kind of credential a text contains; None when it contains none that can be told."""
-    found = next((kind for kind, form in _FORMS if form.search(text)), None)
+    found = next((kind for kind, form in FORMS if form.search(text)), None)
     if found is None and _SECRET_ACCESS_KEY.search(text):
         return "an AWS secret access key"
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from stages.console import Console
 from stages.context import StageContext
 from stages.errors import StageError, StageInterrupted
 from stages.keeper import kept_log
+from stages.masking import OTHER_SECRETS, Masker, stage_secrets
 from stages.store import RunStore
 from stages.table import RunTable, now
 from stages.workspace import Workspace
@@ -71,7 +73,8 @@ def run_stage(module: str, context: StageContext) -> int:
     workspace = Workspace(context.workspace)
     workspace.prepare()
     _write_result(context, {})
-    with Console(workspace.log) as console:
+    secrets = stage_secrets(os.environ, (context.git_credentials, context.notifications, OTHER_SECRETS))
+    with Console(workspace.log, masker=Masker(secrets)) as console:
         console.line(f"Stage {context.stage} of run {context.run}: commit {context.commit} of {context.branch}")
         clients = PipelineClients(context.region, context.store_endpoint)
         stage = Stage(
@@ -119,10 +122,12 @@ class _Recorded:
     def _succeeded(self, result: StageResult) -> int:
         context, store = self._stage.context, self._stage.store
         self._stage.console.line(f"Stage {context.stage} {result.status}.")
-        _write_result(context, result.summary)
-        full = {**result.summary, **(result.details or {})}
+        mask = self._stage.console.masker.deep
+        summary = mask(result.summary)
+        _write_result(context, summary)
+        full = {**summary, **mask(result.details or {})}
         self._kept("result", lambda: store.put_json(context.keys.result(context.stage), full))
-        own = {key: value for key, value in result.summary.items() if key not in _RECORDED_APART}
+        own = {key: value for key, value in summary.items() if key not in _RECORDED_APART}
         record = self._record(result.status, result=own)
         self._kept("record", lambda: self._stage.table.set_stage(context.stage, record))
         self._kept("log", lambda: store.put_log(self._log_key, self._stage.workspace.log))
@@ -134,7 +139,7 @@ class _Recorded:
         for line in error_lines(error):
             console.line(line)
         console.log_only("".join(traceback.format_exception(error)))
-        details = error_record(context, error)
+        details = console.masker.deep(error_record(context, error))
         short = shortened(
             {key: details[key] for key in ("type", "message", "hint", "command", "stack") if key in details}
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from stages.terminal import PLAIN_OUTPUT
+
 Outputs = Mapping[str, Mapping[str, Mapping[str, str]]]
 
 # The exit handler's own, and what is only for the stage itself.
@@ -20,7 +22,7 @@ def command_environment(base: Mapping[str, str], timestamp: int) -> dict[str, st
             (https://reproducible-builds.org/specs/source-date-epoch/).
     """
     given = {key: value for key, value in base.items() if key not in _HIDDEN}
-    defaults = {"CI": "true", "PYTHONUNBUFFERED": "1", "SOURCE_DATE_EPOCH": str(timestamp)}
+    defaults = {**PLAIN_OUTPUT, "SOURCE_DATE_EPOCH": str(timestamp)}
     return {**defaults, **given}
 
 
