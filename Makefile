@@ -14,7 +14,7 @@ LOCK_ARGS ?=
 COMPILE := $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
   --custom-compile-command 'make lock'
 
-.PHONY: help setup up test test-fast lint format bench down clean lock golden docs
+.PHONY: help setup try up test test-fast lint format bench down clean lock golden docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ $(READY): requirements.lock requirements-bootstrap.lock pyproject.toml
 	@VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip sync --require-hashes requirements.lock
 	@VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --no-deps --editable .
 	@touch $@
+
+try: $(READY) ## Run the example's stages on this machine, without a cluster and without root
+	@$(BIN)/python -m automation run --local --config examples/shop/aphex-config.yaml
 
 up: $(READY) ## Start the sandbox, deploy the platform, push the example application and follow its run
 	@$(BIN)/python -m automation demo

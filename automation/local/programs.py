@@ -99,7 +99,7 @@ def make_bin(folder: Path, cli: CdkCli) -> Path:
     npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin"
     _script(folder / "npm", [str(node), str(npm / "npm-cli.js")])
     _script(folder / "npx", [str(node), str(npm / "npx-cli.js")])
-    _script(folder / "cdk", cli.argv())
+    (folder / "cdk").symlink_to(cli.folder / "node_modules" / ".bin" / "cdk")
     if uv := find_uv():
         (folder / "uv").symlink_to(Path(uv).resolve())
     return folder
