@@ -1,4 +1,4 @@
-"""Reads a cloud assembly: which stacks a CDK app made, and how they are called.
+"""Reads a cloud assembly: which stacks a CDK app made, how they are called, and what depends on what.
 
 Format: https://github.com/aws/aws-cdk-cli/tree/main/packages/%40aws-cdk/cloud-assembly-schema
 """
@@ -6,33 +6,19 @@ Format: https://github.com/aws/aws-cdk-cli/tree/main/packages/%40aws-cdk/cloud-a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aphex.config import Environment, Stack
+from aphex.config import Stack
 from stages.errors import StageError
 
+MANIFEST = "manifest.json"
 _STACK = "aws:cloudformation:stack"
 _NESTED = "cdk:cloud-assembly"
+_STACK_TAGS = "aws:cdk:stack-tags"
 _UNKNOWN = ("unknown-account", "unknown-region")
-
-
-class StackNotFound(StageError):
-    """Configured stacks are not in the assembly."""
-
-    def __init__(self, missing: Sequence[str], available: Sequence[str]) -> None:
-        names = ", ".join(missing)
-        super().__init__(
-            f"The CDK app made no stack {names}.",
-            hint=f"It made: {', '.join(available) or 'none'}. Correct the name in aphex-config.yaml, or the app.",
-            details={"stack": missing[0], "missing": list(missing), "available": list(available)},
-        )
-
-
-class WrongAccount(StageError):
-    """A stack is bound to an account that is not its environment's."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +31,12 @@ class StackArtifact:
         account: the account it is bound to; empty when it takes the deployment's.
         region: the region likewise.
         template: its template.
+        id: its name in the manifest.
+        directory: the folder of its manifest: the assembly's own, or that of a CDK Stage within.
+        depends_on: ids of the stacks of the same manifest that have to be there before it.
+        deploy_role: the bootstrap role that the CDK CLI deploys it with; empty when it uses the caller's rights.
+        deploy_role_external_id: the external id that the role asks for, if any.
+        tags: its tags as the app has them.
     """
 
     path: str
@@ -52,6 +44,12 @@ class StackArtifact:
     account: str
     region: str
     template: Path
+    id: str = ""
+    directory: Path = Path()
+    depends_on: tuple[str, ...] = ()
+    deploy_role: str = ""
+    deploy_role_external_id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,65 +90,57 @@ def read_assembly(directory: Path, app: str) -> CloudAssembly:
     return CloudAssembly(directory=directory, app=app, stacks=tuple(_stacks(directory)))
 
 
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of an assembly's folder.
+
+    Raises:
+        StageError: there is none.
+    """
+    file = directory / MANIFEST
+    if not file.is_file():
+        raise StageError(f"The synthesis wrote no cloud assembly: {file} is missing.")
+    manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return manifest
+
+
 def _stacks(directory: Path) -> list[StackArtifact]:
-    manifest = directory / "manifest.json"
-    if not manifest.is_file():
-        raise StageError(f"The synthesis wrote no cloud assembly: {manifest} is missing.")
+    artifacts: dict[str, dict[str, Any]] = read_manifest(directory).get("artifacts", {})
     found: list[StackArtifact] = []
-    artifacts: dict[str, dict[str, Any]] = json.loads(manifest.read_text(encoding="utf-8")).get("artifacts", {})
     for identifier, artifact in artifacts.items():
-        properties = artifact.get("properties", {})
         if artifact["type"] == _NESTED:
-            found += _stacks(directory / properties["directoryName"])
+            found += _stacks(directory / artifact["properties"]["directoryName"])
         elif artifact["type"] == _STACK:
-            account, region = _bound_to(artifact.get("environment", ""))
-            found.append(
-                StackArtifact(
-                    path=artifact.get("displayName", identifier),
-                    name=properties.get("stackName", identifier),
-                    account=account,
-                    region=region,
-                    template=directory / properties["templateFile"],
-                )
-            )
+            found.append(_stack(directory, identifier, artifact, artifacts))
     return found
+
+
+def _stack(
+    directory: Path, identifier: str, artifact: dict[str, Any], artifacts: dict[str, dict[str, Any]]
+) -> StackArtifact:
+    properties = artifact.get("properties", {})
+    account, region = _bound_to(artifact.get("environment", ""))
+    others = (name for name in artifact.get("dependencies", []) if artifacts.get(name, {}).get("type") == _STACK)
+    return StackArtifact(
+        path=artifact.get("displayName", identifier),
+        name=properties.get("stackName", identifier),
+        account=account,
+        region=region,
+        template=directory / properties["templateFile"],
+        id=identifier,
+        directory=directory,
+        depends_on=tuple(others),
+        deploy_role=properties.get("assumeRoleArn", ""),
+        deploy_role_external_id=properties.get("assumeRoleExternalId", ""),
+        tags=properties["tags"] if "tags" in properties else _tags_of_metadata(artifact),
+    )
+
+
+def _tags_of_metadata(artifact: dict[str, Any]) -> dict[str, str]:
+    """Tags where CDK had them before they were a property."""
+    entries = [each for group in artifact.get("metadata", {}).values() for each in group]
+    return {tag["Key"]: tag["Value"] for each in entries if each["type"] == _STACK_TAGS for tag in each["data"]}
 
 
 def _bound_to(environment: str) -> tuple[str, str]:
     account, _, region = environment.removeprefix("aws://").partition("/")
     return ("" if account in _UNKNOWN else account), ("" if region in _UNKNOWN else region)
-
-
-def deployment_plan(
-    environment: Environment, assemblies: Sequence[tuple[Stack, CloudAssembly]]
-) -> list[StackDeployment]:
-    """Pair each configured stack with its artifact, in the configured order.
-
-    Args:
-        environment: whose stacks they are.
-        assemblies: each configured stack, in order, with the assembly of its app.
-
-    Raises:
-        StackNotFound: names every configured stack that its assembly lacks, and those that there are.
-        WrongAccount: a stack is bound to another account than the environment's.
-    """
-    pairs = [(stack, assembly, assembly.find(stack.name)) for stack, assembly in assemblies]
-    missing = [stack.name for stack, _, artifact in pairs if artifact is None]
-    if missing:
-        available = sorted({stack.path for _, assembly in assemblies for stack in assembly.stacks})
-        raise StackNotFound(missing, available)
-    plan = [
-        StackDeployment(stack=stack, artifact=artifact, assembly=assembly)
-        for stack, assembly, artifact in pairs
-        if artifact is not None
-    ]
-    for deployment in plan:
-        bound = deployment.artifact.account
-        if bound and bound != environment.account:
-            raise WrongAccount(
-                f"The stack {deployment.stack.name} is bound to account {bound}, but the environment "
-                f"{environment.name} is account {environment.account}.",
-                hint="Let the app take CDK_DEFAULT_ACCOUNT, or the account from its context.",
-                details={"stack": deployment.stack.name, "account": bound},
-            )
-    return plan

@@ -1,4 +1,4 @@
-"""The CDK command line: one synthesis for all stacks of an app, then each stack deployed from its assembly.
+"""The CDK command line: one synthesis for all stacks of an app, then its stacks deployed from that assembly.
 
 Options as of aws-cdk 2.1148.
 """
@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from aphex.config import Stack
+from aphex.config import Deployment, Stack
+from stages.assembly import StackDeployment
 from stages.errors import StageError
 
-CDK = "cdk"
 APP_FILE = "cdk.json"
 _COMMON = ("--no-color", "--no-notices", "--ci")
 
@@ -64,12 +64,12 @@ def assembly_folder(root: Path, app: str) -> Path:
     return root / (re.sub(r"[^A-Za-z0-9]+", "-", app).strip("-") or "app")
 
 
-def synth_command(output: Path, context: Mapping[str, Any]) -> list[str]:
+def synth_command(program: str, output: Path, context: Mapping[str, Any]) -> list[str]:
     """Synthesize the whole app into one assembly. Run it in the app's folder.
 
     Only texts of the context are on the command line, which makes every value text; see `app_with_context`.
     """
-    words = [CDK, "synth", "--quiet", "--output", str(output), *_COMMON]
+    words = [program, "synth", "--quiet", "--output", str(output), *_COMMON]
     for key, value in sorted(context.items()):
         if isinstance(value, str):
             words += ["--context", f"{key}={value}"]
@@ -112,37 +112,25 @@ def context_in_app(folder: Path, context: Mapping[str, Any]) -> Iterator[None]:
         file.write_text(original, encoding="utf-8")
 
 
-def deploy_command(assembly: Path, stack: str, *, method: str, outputs: Path) -> list[str]:
-    """Deploy one stack from an assembly, without its dependencies: those are configured in their own order.
+def deploy_command(
+    program: str, stacks: Sequence[StackDeployment], options: Deployment, default_method: str
+) -> list[str]:
+    """Deploy stacks of one manifest one after another, without dependencies that are not among them.
+
+    The order is that of the manifest's dependencies (see `stages.plan.fix_order`). Nothing is synthesized again.
 
     Args:
-        assembly: the assembly's folder; nothing is synthesized again.
-        stack: the stack's path in the app.
-        method: `change-set` or `direct`.
-        outputs: the file that gets the stack's outputs.
+        program: the CDK CLI.
+        stacks: what is deployed.
+        options: how.
+        default_method: `change-set` or `direct`, when the environment says neither.
     """
-    return [
-        CDK,
-        "deploy",
-        "--app",
-        str(assembly),
-        "--exclusively",
-        "--require-approval",
-        "never",
-        "--method",
-        method,
-        "--progress",
-        "events",
-        "--outputs-file",
-        str(outputs),
-        *_COMMON,
-        stack,
-    ]
-
-
-def read_outputs(file: Path, stack_name: str) -> dict[str, str]:
-    """The outputs that a deployment of one stack wrote; none when the stack has none."""
-    if not file.is_file():
-        return {}
-    document: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-    return {key: str(value) for key, value in document.get(stack_name, {}).items()}
+    words = [program, "deploy", "--app", str(stacks[0].artifact.directory)]
+    words += ["--exclusively", "--concurrency", "1", "--require-approval", "never", "--progress", "events"]
+    words += ["--method", options.method or default_method]
+    words += ["--express"] if options.express else []
+    words += {"off": [], "only": ["--hotswap"], "fall-back": ["--hotswap-fallback"]}[options.hotswap]
+    for each in stacks:
+        for key, value in sorted(each.stack.parameters.items()):
+            words += ["--parameters", f"{each.artifact.name}:{key}={value}"]
+    return [*words, *_COMMON, *(each.artifact.path for each in stacks)]

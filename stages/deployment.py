@@ -1,139 +1,220 @@
-"""Synthesizes and deploys with the CDK CLI, and explains a deployment that failed."""
+"""Deploys the stacks of an environment in their order, each finished and recorded before the next."""
 
 from __future__ import annotations
 
-import shutil
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from aphex.config import Environment
-from aphex.process import Completed, ProcessTimeout
-from aphex.process import run as run_program
+from aphex.process import ProcessTimeout
 from aphex.run import Status
 from stages import cdk
-from stages.access import AccountAccess
-from stages.assembly import CloudAssembly, StackDeployment, read_assembly
-from stages.clients import client_config
-from stages.cloudformation import failure_events, root_cause
+from stages.access import session_name
+from stages.assembly import StackDeployment
+from stages.console import elapsed
 from stages.errors import StageError
+from stages.failure import DeploymentFailed, Ended, explained
 from stages.metrics import outcome_metrics, put_metrics
-from stages.runner import Stage
+from stages.outputs import StackOutputs, store_outputs, write_parameter
+from stages.plan import UnconfiguredDependency, deployment_runs, fix_order, unconfigured_dependencies
+from stages.progress import DeploymentProgress
+from stages.stacks import StackReader, judge, wait_until_idle
+from stages.synthesis import Deployer
 
-_SYNTH_TIMEOUT = 1800.0
-_DEPLOY_TIMEOUT = 3 * 3600.0
+__all__ = ["DeployedStack", "DeploymentFailed", "StackBlocked", "deploy_stacks"]
+
 _CLOCK_SKEW = timedelta(seconds=5)
-_TAIL = 200
 
 
-class SynthesisFailed(StageError):
-    """`cdk synth` failed; nothing was deployed."""
+class StackBlocked(StageError):
+    """Stacks are in a state in which they cannot be deployed; nothing was begun."""
 
 
-class DeploymentFailed(StageError):
-    """A stack was not deployed; those after it were not begun."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deployer:
-    """An environment's deployment.
+@dataclass(frozen=True)
+class DeployedStack:
+    """A stack whose deployment is finished.
 
     Attributes:
-        stage: the stage it is in.
-        environment: what is deployed.
-        access: the account it is deployed to.
-        variables: what the CDK CLI, the app and the hooks see.
+        stack: its configured name.
+        name: its name in CloudFormation.
+        id: its ARN.
+        changed: whether the deployment changed anything.
+        seconds: how long it took.
+        outputs: its outputs.
     """
 
-    stage: Stage
-    environment: Environment
-    access: AccountAccess
-    variables: dict[str, str]
+    stack: str
+    name: str
+    id: str
+    changed: bool
+    seconds: float
+    outputs: Mapping[str, str]
 
-    def cdk(self, command: list[str], app: str, timeout: float) -> Completed:
-        """Run the CDK CLI in the folder of an app; its output is shown live."""
-        return run_program(
-            command,
-            cwd=self.stage.workspace.source / app,
-            env=self.variables,
-            timeout=timeout,
-            on_line=self.stage.console.line,
-            check=False,
-            keep_lines=_TAIL,
-            label=f"cdk {command[1]}",
+    def document(self) -> dict[str, Any]:
+        """What the stage's result has of it."""
+        return {
+            "stack": self.stack,
+            "name": self.name,
+            "id": self.id,
+            "changed": self.changed,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass
+class _Record:
+    """Keeps what each finished stack left, in the bucket, in the run's item and for Argo, at once."""
+
+    deployer: Deployer
+    reader: StackReader
+    total: int
+    dependencies: Sequence[UnconfiguredDependency]
+    done: list[DeployedStack] = field(default_factory=list)
+    late: list[tuple[StackDeployment, bool, float]] = field(default_factory=list)
+    begun: int = 0
+
+    def begin(self, deployment: StackDeployment) -> None:
+        self.begun += 1
+        self.deployer.stage.console.line(f"==> Deploying {deployment.stack.name} ({self.begun} of {self.total})")
+
+    def finish(self, deployment: StackDeployment, changed: bool, seconds: float) -> None:
+        """Record a stack while the CLI goes on; a fault that may pass is tried again when the CLI has ended."""
+        console, name = self.deployer.stage.console, deployment.stack.name
+        outcome = f"deployed in {elapsed(seconds)}" if changed else f"has no changes ({elapsed(seconds)})"
+        console.line(f"    {name} {outcome}")
+        send_metrics(self.deployer, deployment, Status.SUCCEEDED, seconds)
+        self.late.append((deployment, changed, seconds))
+        try:
+            self.store()
+        except Exception as error:  # noqa: BLE001  # tried again in `store`, which then may raise
+            console.line(f"warning: the outputs of {name} are not stored yet: {error}")
+            console.log_only(traceback.format_exc())
+
+    def store(self) -> None:
+        """Store what is not stored yet. Raises botocore's errors as they are."""
+        stage, environment = self.deployer.stage, self.deployer.environment.name
+        if not self.late:
+            return
+        states = [(*late, self.reader.state(late[0].artifact)) for late in self.late]
+        self.done += [
+            DeployedStack(each.stack.name, each.artifact.name, state.id, changed, seconds, state.outputs)
+            for each, changed, seconds, state in states
+        ]
+        self.late = []
+        self.keep()
+        stage.console.log_only(f"    outputs of {environment} stored: {', '.join(each.stack for each in self.done)}")
+
+    def keep(self) -> None:
+        """Write the outputs of all stacks that are done."""
+        stage, environment = self.deployer.stage, self.deployer.environment.name
+        key, outputs = stage.context.keys.outputs(environment), self.outputs
+        write_parameter(stage.context.outputs_parameter, outputs, key)
+        store_outputs(stage.store, stage.table, key, environment, outputs)
+
+    @property
+    def outputs(self) -> StackOutputs:
+        return {each.stack: dict(each.outputs) for each in self.done}
+
+
+def deploy_stacks(deployer: Deployer, plan: Sequence[StackDeployment]) -> list[DeployedStack]:
+    """Deploy stacks from their assemblies in the order of the plan.
+
+    The outputs of each are stored when it is finished, so that they are there when a later one fails.
+
+    Raises:
+        StackBlocked: a stack is in a state in which it cannot be deployed; nothing was begun.
+        DeploymentFailed: with CloudFormation's events; the stacks before it are deployed, those after it not begun.
+    """
+    stage, environment = deployer.stage, deployer.environment
+    deadline = time.monotonic() + environment.deployment.timeout_seconds
+    name = session_name(stage.context.run, stage.context.stage)
+    reader = StackReader(deployer.access, environment.account, name)
+    dependencies = unconfigured_dependencies(plan)
+    for dependency in dependencies:
+        stage.console.line(f"warning: {dependency.text}")
+    fix_order(plan, environment.deployment.tags)
+    _look_first(deployer, reader, plan, deadline)
+    record = _Record(deployer, reader, len(plan), dependencies)
+    for run in deployment_runs(plan):
+        _deploy_run(deployer, run, record, deadline)
+    return record.done
+
+
+def _look_first(deployer: Deployer, reader: StackReader, plan: Sequence[StackDeployment], deadline: float) -> None:
+    """Wait for stacks that something else is deploying, and refuse those that cannot be deployed."""
+    console, options = deployer.stage.console, deployer.environment.deployment
+    problems: list[tuple[str, str, str]] = []
+    for deployment in plan:
+        artifact = deployment.artifact
+        try:
+            state = wait_until_idle(artifact.name, partial(reader.state, artifact), console.line, deadline)
+        except Exception as error:  # noqa: BLE001  # whether it can be deployed, the CDK CLI says then
+            console.line(f"warning: the state of the stack {artifact.name} cannot be read: {error}")
+            console.log_only(traceback.format_exc())
+            continue
+        if state.busy:
+            text = f"{artifact.name} is {state.status}: something else has been deploying it for {options.timeout}."
+            problems.append((deployment.stack.name, text, "Start a new run when that is over."))
+            continue
+        verdict = judge(artifact.name, state.status, reader.region(artifact), express=options.express)
+        if verdict is not None and verdict.blocks:
+            text = f"{artifact.name} is {state.status}. {verdict.meaning}"
+            problems.append((deployment.stack.name, text, verdict.way_out))
+        elif verdict is not None:
+            console.line(f"warning: {artifact.name} is {state.status}. {verdict.meaning}")
+    if problems:
+        raise StackBlocked(
+            "Stacks cannot be deployed as they are:\n" + "\n".join(text for _, text, _ in problems),
+            hint="\n".join([*(way_out for _, _, way_out in problems), "Nothing was deployed."]),
+            details={"stack": problems[0][0], "problems": [text for _, text, _ in problems]},
         )
 
 
-def synthesize(deployer: Deployer) -> dict[str, CloudAssembly]:
-    """Synthesize each CDK app of the environment once; usually there is one.
+def _deploy_run(deployer: Deployer, run: Sequence[StackDeployment], record: _Record, deadline: float) -> None:
+    """Deploy neighbours of one assembly with one call of the CDK CLI."""
+    stage, options = deployer.stage, deployer.environment.deployment
+    app = run[0].assembly.app
+    command = cdk.deploy_command(deployer.cli(app).program, run, options, stage.context.cdk_method)
+    progress = DeploymentProgress(run, record.begin, record.finish)
 
-    Returns:
-        The assembly of each app, by its folder.
+    def on_line(text: str) -> None:
+        progress.before(text)
+        stage.console.line(text)
+        progress.after(text)
 
-    Raises:
-        SynthesisFailed: an app failed or took too long.
-        AppNotFound: a stack's path belongs to no app.
-    """
-    workspace = deployer.stage.workspace
-    shutil.rmtree(workspace.assemblies, ignore_errors=True)
-    assemblies: dict[str, CloudAssembly] = {}
-    for app, stacks in cdk.group_by_app(workspace.source, deployer.environment.stacks).items():
-        output = cdk.assembly_folder(workspace.assemblies, app)
-        command = cdk.synth_command(output, deployer.environment.context)
-        title = f"Synthesizing the CDK app in {app} for {', '.join(stack.name for stack in stacks)}"
-        context = cdk.context_in_app(workspace.source / app, deployer.environment.context)
-        with deployer.stage.console.step(title), context:
-            _synthesize_app(deployer, app, command)
-        assemblies[app] = read_assembly(output, app)
-    return assemblies
-
-
-def _synthesize_app(deployer: Deployer, app: str, command: list[str]) -> None:
-    hint = "Nothing was deployed."
+    begun = datetime.now(UTC) - _CLOCK_SKEW
+    ended = Ended(command=command, since=begun)
     try:
-        completed = deployer.cdk(command, app, _SYNTH_TIMEOUT)
-    except ProcessTimeout as error:
-        raise SynthesisFailed(error.message, hint=hint, details={"command": command}) from error
-    if not completed.ok:
-        raise SynthesisFailed(
-            f"The synthesis of the CDK app in {app} failed with exit status {completed.exit_code}.",
-            hint=hint,
-            details={"command": command, "exit_code": completed.exit_code, "output": completed.output},
-        )
-
-
-def deploy_stack(deployer: Deployer, deployment: StackDeployment) -> dict[str, str]:
-    """Deploy one stack and wait until it is finished; returns its outputs.
-
-    Raises:
-        DeploymentFailed: with CloudFormation's events of the failure.
-    """
-    stage, artifact = deployer.stage, deployment.artifact
-    file = stage.workspace.private / "stack-outputs.json"
-    file.unlink(missing_ok=True)
-    command = cdk.deploy_command(
-        deployment.assembly.directory, artifact.path, method=stage.context.cdk_method, outputs=file
-    )
-    begun, started = datetime.now(UTC), time.monotonic()
-    problem = ""
-    details: dict[str, Any] = {"command": command, "stack": deployment.stack.name}
-    try:
-        completed = deployer.cdk(command, deployment.assembly.app, _DEPLOY_TIMEOUT)
-        if not completed.ok:
-            problem = f"failed with exit status {completed.exit_code}"
-            details.update(exit_code=completed.exit_code, output=completed.output)
+        completed = deployer.cdk(command, app, max(1.0, deadline - time.monotonic()), on_line)
+        ended = Ended(command=command, since=begun, exit_code=completed.exit_code, output=completed.output)
     except ProcessTimeout:
-        problem = f"did not end within {_DEPLOY_TIMEOUT / 3600:g} hours"
-        details["timed_out"] = True
-    _measure(deployer, deployment, Status.FAILED if problem else Status.SUCCEEDED, time.monotonic() - started)
-    if problem:
-        raise _explained(deployer, deployment, problem, details, begun)
-    return cdk.read_outputs(file, artifact.name)
+        ended = Ended(command=command, since=begun, timed_out=options.timeout)
+    if ended.ok:
+        progress.end()
+        record.store()
+        return
+    failed = progress.current or run[-1]
+    send_metrics(deployer, failed, Status.FAILED, progress.seconds)
+    error = explained(deployer, record.reader, failed, ended, record.dependencies)
+    error.details["stacks"] = [each.document() for each in record.done]
+    _store_late(deployer, record)
+    raise error
 
 
-def _measure(deployer: Deployer, deployment: StackDeployment, status: Status, seconds: float) -> None:
+def _store_late(deployer: Deployer, record: _Record) -> None:
+    """Store what could not be stored before; the deployment's own failure is not hidden by this one's."""
+    try:
+        record.store()
+    except Exception as error:  # noqa: BLE001
+        deployer.stage.console.line(f"warning: the outputs of some stacks are not stored: {error}")
+        deployer.stage.console.log_only(traceback.format_exc())
+
+
+def send_metrics(deployer: Deployer, deployment: StackDeployment, status: Status, seconds: float) -> None:
     """Send the metrics of one deployment; that it cannot be measured does not undo it."""
     stage = deployer.stage
     dimensions = {
@@ -146,26 +227,3 @@ def _measure(deployer: Deployer, deployment: StackDeployment, status: Status, se
     except Exception as error:  # noqa: BLE001  # any fault of the metrics is said and kept in the log
         stage.console.line(f"warning: the deployment's metrics were not sent: {error}")
         stage.console.log_only(traceback.format_exc())
-
-
-def _explained(
-    deployer: Deployer, deployment: StackDeployment, problem: str, details: dict[str, Any], begun: datetime
-) -> DeploymentFailed:
-    """The error of a deployment, with CloudFormation's own reasons when they can be had."""
-    console, name = deployer.stage.console, deployment.artifact.name
-    events: list[dict[str, Any]] = []
-    try:
-        region = deployment.artifact.region or deployer.environment.region
-        client = deployer.access.session.client("cloudformation", region_name=region, config=client_config())
-        events = failure_events(client, name, begun - _CLOCK_SKEW)
-    except Exception as error:  # noqa: BLE001  # the deployment's own failure must not be hidden by this one
-        console.line(f"warning: CloudFormation's events of {name} cannot be read: {error}")
-        console.log_only(traceback.format_exc())
-    for event in events:
-        console.line(f"  {event['time']}  {event['resource']} ({event['type']})  {event['status']}  {event['reason']}")
-    cause = root_cause(events)
-    return DeploymentFailed(
-        f"The deployment of {deployment.stack.name} {problem}." + (f"\n{cause}" if cause else ""),
-        hint="Stacks and environments after it were not begun.",
-        details={**details, "events": events},
-    )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 from aphex.config import Command
 from stages import cdk
 from stages.access import account_access, session_name
-from stages.assembly import StackDeployment, deployment_plan
 from stages.commands import run_commands
-from stages.console import elapsed
-from stages.deployment import Deployer, deploy_stack, synthesize
-from stages.outputs import StackOutputs, store_outputs
+from stages.deployment import deploy_stacks
+from stages.outputs import write_parameter
+from stages.plan import deployment_plan
 from stages.prepare import clone, configuration, environment_variables, fetch_artifact, share_outputs, skipped
 from stages.runner import Stage, StageResult
+from stages.synthesis import Deployer, synthesize
 
 
 def run(stage: Stage) -> StageResult:
@@ -24,6 +21,7 @@ def run(stage: Stage) -> StageResult:
     configuration before the commit.
     """
     name = stage.context.required_environment()
+    write_parameter(stage.context.outputs_parameter, {}, stage.context.keys.outputs(name))
     timestamp = clone(stage)
     config = configuration(stage)
     environment = config.environment(name)
@@ -49,26 +47,13 @@ def _deploy(deployer: Deployer, hooks: str) -> StageResult:
     plan = deployment_plan(
         environment, [(stack, assemblies[cdk.app_folder(source, stack)]) for stack in environment.stacks]
     )
-    outputs: StackOutputs = {}
-    stacks = [_deploy_one(deployer, deployment, outputs, len(plan)) for deployment in plan]
+    deployed = deploy_stacks(deployer, plan)
     _run_hooks(deployer, environment.hooks.post, f"{hooks}.post", share_outputs(stage))
+    outputs = {each.stack: dict(each.outputs) for each in deployed}
     return StageResult(
         summary={"status": "succeeded", "environment": environment.name, "outputs": outputs},
-        details={"stacks": stacks},
+        details={"stacks": [each.document() for each in deployed]},
     )
-
-
-def _deploy_one(deployer: Deployer, deployment: StackDeployment, outputs: StackOutputs, total: int) -> dict[str, Any]:
-    """Deploy a stack and store its outputs beside those of the stacks before it."""
-    stage, name = deployer.stage, deployment.stack.name
-    stage.console.line(f"==> Deploying {name} ({len(outputs) + 1} of {total})")
-    started = time.monotonic()
-    outputs[name] = deploy_stack(deployer, deployment)
-    key = stage.context.keys.outputs(deployer.environment.name)
-    store_outputs(stage.store, stage.table, key, deployer.environment.name, outputs)
-    seconds = time.monotonic() - started
-    stage.console.line(f"    {name} deployed in {elapsed(seconds)}")
-    return {"stack": name, "name": deployment.artifact.name, "seconds": round(seconds, 3)}
 
 
 def _run_hooks(deployer: Deployer, commands: list[Command], field: str, variables: dict[str, str]) -> None:

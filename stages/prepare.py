@@ -83,7 +83,10 @@ def share_outputs(stage: Stage) -> dict[str, str]:
     """Put the stack outputs of the run so far where commands find them; returns the variables with them."""
     outputs = read_outputs(stage.store, stage.context.run)
     write_outputs(stage.workspace.outputs, outputs)
+    found = output_variables(outputs, stage.context.environment)
+    for reason in found.left_out:
+        stage.console.line(f"warning: no variable {reason}. It is in the file that APHEX_OUTPUTS names.")
     return {
-        **output_variables(outputs, stage.context.environment),
+        **found.variables,
         "APHEX_OUTPUTS": str(stage.workspace.outputs),
     }

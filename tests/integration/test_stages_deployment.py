@@ -5,16 +5,13 @@ The CDK app writes its cloud assembly itself, so that no CDK library is needed.
 
 from __future__ import annotations
 
-import json
-import os
-import stat
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 
-from sandbox.aws import cdk_cli
+from tests.support.cdk_app import app_files, path_with_cdk
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
 from tests.support.pod import RUN, Pod, make_stores
 from tests.support.repository import new_repository
@@ -22,20 +19,6 @@ from tests.support.repository import new_repository
 pytestmark = pytest.mark.engine
 
 TARGET = "222222222222"
-APP = """\
-import json, os
-out = os.environ["CDK_OUTDIR"]
-open(os.environ["APHEX_WORKSPACE"] + "/syntheses", "a").write("once\\n")
-where = "aws://" + os.environ["CDK_DEFAULT_ACCOUNT"] + "/" + os.environ["CDK_DEFAULT_REGION"]
-context = json.loads(os.environ["CDK_CONTEXT_JSON"])
-artifacts = {}
-for name, template in json.load(open("stacks.json")).items():
-    template["Description"] = os.environ["APHEX_COMMIT"] + " " + context["note"] + " " + repr(context["typed"])
-    json.dump(template, open(f"{out}/{name}.json", "w"))
-    artifacts[name] = {"type": "aws:cloudformation:stack", "environment": where,
-                       "properties": {"templateFile": f"{name}.json"}, "displayName": name}
-json.dump({"version": "36.0.0", "artifacts": artifacts}, open(f"{out}/manifest.json", "w"))
-"""
 CONFIG = """\
 version: "1.0"
 build:
@@ -48,7 +31,7 @@ environments:
     context: {note: from the configuration, typed: {zones: [1, 2]}}
     hooks:
       pre: [test -f dist/made]
-      post: ['echo "topic $APHEX_OUTPUT_CREATED_TOPIC"']
+      post: ['echo "topic $APHEX_OUTPUT_CREATED__TOPIC"']
     stacks:
       - {name: Zoo, path: infra/app.py}
       - {name: Created, path: infra}
@@ -71,13 +54,8 @@ def aws() -> Iterator[MotoEndpoint]:
 
 
 @pytest.fixture(scope="module")
-def path_with_cdk(tmp_path_factory: pytest.TempPathFactory) -> str:
-    cli = cdk_cli.ensure()
-    folder = tmp_path_factory.mktemp("bin")
-    program = folder / "cdk"
-    program.write_text(f'#!/bin/sh\nexec {" ".join(cli.argv())} "$@"\n')
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return path_with_cdk(tmp_path_factory.mktemp("bin"))
 
 
 @pytest.fixture(scope="module")
@@ -87,22 +65,17 @@ def pod(aws: MotoEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Pod:
     return Pod(aws, new_repository(folder / "repository"), folder)
 
 
-def commit(pod: Pod, stacks: dict[str, Any], config: str = CONFIG) -> str:
-    files = {
-        ".gitignore": "dist\n",
-        "aphex-config.yaml": config,
-        "infra/app.py": APP,
-        "infra/cdk.json": json.dumps({"app": "python3 app.py"}),
-        "infra/stacks.json": json.dumps(stacks),
-    }
+def commit(pod: Pod, stacks: dict[str, Any], config: str = CONFIG, **more: str) -> str:
+    files = {".gitignore": "dist\n", "aphex-config.yaml": config, **app_files(stacks), **more}
     sha = pod.repository.commit(files)
     assert pod.run("build", sha).exit_code == 0
     return sha
 
 
-def deploy(pod: Pod, sha: str, path: str, stage: str) -> Any:
+def deploy(pod: Pod, sha: str, path: str, stage: str, **more: str) -> Any:
     local = pod.aws.url.replace("localhost", "127.0.0.1")
-    return pod.run("environment", sha, stage, APHEX_ENVIRONMENT="dev", AWS_ENDPOINT_URL_S3=local, PATH=path)
+    more = {"APHEX_OUTPUTS_PARAMETER": str(pod.folder / "outputs.json"), **more}
+    return pod.run("environment", sha, stage, APHEX_ENVIRONMENT="dev", AWS_ENDPOINT_URL_S3=local, PATH=path, **more)
 
 
 def stacks_in(aws: MotoEndpoint, account: str) -> dict[str, Any]:
@@ -121,12 +94,10 @@ def stacks_in(aws: MotoEndpoint, account: str) -> dict[str, Any]:
 # Property 9: stacks are deployed in the configured order (as CloudFormation received them)
 # Property 23: each deployment's template was synthesized in its own stage
 # Property 25: the synthesized code is that of the run's commit
-def test_stacks_are_deployed_in_order_from_one_synthesis_of_the_commit(
-    pod: Pod, aws: MotoEndpoint, path_with_cdk: str
-) -> None:
+def test_stacks_are_deployed_in_order_from_one_synthesis_of_the_commit(pod: Pod, aws: MotoEndpoint, path: str) -> None:
     sha = commit(pod, {"Ant": topic(), "Created": topic(), "Other": topic(), "Zoo": topic()})
     pod.repository.commit({"infra/stacks.json": "{}"}, "what comes after is not deployed")
-    ended = deploy(pod, sha, path_with_cdk, "deploy-first")
+    ended = deploy(pod, sha, path, "deploy-first")
     assert ended.exit_code == 0, ended.output
     found = stacks_in(aws, TARGET)
     assert list(found) == ["Zoo", "Created", "Ant"]
@@ -139,10 +110,10 @@ def test_stacks_are_deployed_in_order_from_one_synthesis_of_the_commit(
     assert stacks_in(aws, "123456789012") == {}
 
 
-def test_a_failed_stack_keeps_its_events_and_stops_the_rest(pod: Pod, path_with_cdk: str) -> None:
+def test_a_failed_stack_keeps_its_events_and_stops_the_rest(pod: Pod, path: str) -> None:
     broken = topic(DisplayName={"Fn::ImportValue": "no-such-export"})
     sha = commit(pod, {"Ant": topic(), "Created": broken, "Zoo": topic()})
-    ended = deploy(pod, sha, path_with_cdk, "deploy-second")
+    ended = deploy(pod, sha, path, "deploy-second")
     assert ended.exit_code == 1
     assert "==> Deploying Created" in ended.output
     assert "==> Deploying Ant" not in ended.output
@@ -152,9 +123,9 @@ def test_a_failed_stack_keeps_its_events_and_stops_the_rest(pod: Pod, path_with_
     assert "no-such-export" in error["message"]
 
 
-def test_stacks_that_the_app_does_not_make_stop_the_stage_before_any_deployment(pod: Pod, path_with_cdk: str) -> None:
+def test_stacks_that_the_app_does_not_make_stop_the_stage_before_any_deployment(pod: Pod, path: str) -> None:
     sha = commit(pod, {"Zoo": topic(), "Ant": topic()})
-    ended = deploy(pod, sha, path_with_cdk, "deploy-third")
+    ended = deploy(pod, sha, path, "deploy-third")
     assert ended.exit_code == 1
     assert "no stack Created" in ended.output
     assert "It made: Ant, Zoo" in ended.output

@@ -20,18 +20,15 @@ from aphex.run import RunKeys, RunRecord, StageRecord, Status
 from stages.access import account_access, profiles
 from stages.archive import pack, unpack, verify
 from stages.artifact import ArtifactManifest, plan_artifact, walk
-from stages.assembly import CloudAssembly, StackArtifact, StackNotFound, deployment_plan
 from stages.checks import tool_findings
 from stages.clients import PipelineClients
 from stages.commands import CommandFailed, run_commands
 from stages.console import Console
 from stages.context import StageContext
 from stages.metrics import outcome_metrics
-from stages.outputs import read_outputs, store_outputs
 from stages.source import checkout
 from stages.store import RunStore
 from stages.table import RunTable, new_run
-from stages.variables import output_variables
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
 from tests.support.pod import BUCKET, PIPELINE_ACCOUNT, Pod, make_stores
 from tests.support.repository import Repository, new_repository
@@ -187,53 +184,6 @@ def environment_of(stacks: list[str], account: str = "222222222222") -> Environm
             "stacks": [{"name": stack, "path": "app"} for stack in stacks],
         }
     )
-
-
-# Property 9: stacks are deployed in the configured order
-# Property 10: N configured stacks give N synthesized stacks before the first deployment
-@EXAMPLES
-@given(data=st.data(), made=st.lists(names, min_size=1, max_size=8, unique=True))
-def test_stacks_deploy_in_the_configured_order(data: st.DataObject, made: list[str]) -> None:
-    wanted = environment_of(data.draw(st.permutations(made)))
-    assembly = CloudAssembly(
-        Path("/a"), "app", tuple(StackArtifact(name, name, "", "", Path(f"/a/{name}")) for name in made)
-    )
-    plan = deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
-    assert [each.artifact.name for each in plan] == [stack.name for stack in wanted.stacks]
-    missing = data.draw(st.sampled_from(made))
-    less = CloudAssembly(Path("/a"), "app", tuple(stack for stack in assembly.stacks if stack.name != missing))
-    with pytest.raises(StackNotFound) as caught:
-        deployment_plan(wanted, [(stack, less) for stack in wanted.stacks])
-    assert caught.value.details["missing"] == [missing]
-
-
-# Property 11: every stack output is captured and readable by later stages
-# Property 24: a stage's outputs are inputs of every later stage
-@EXAMPLES
-@given(
-    outputs=st.dictionaries(
-        st.from_regex(r"[a-z]{1,6}", fullmatch=True),
-        st.dictionaries(names, st.dictionaries(names, texts, max_size=3), max_size=3),
-        min_size=1,
-        max_size=3,
-    ),
-)
-def test_outputs_reach_every_later_stage(
-    aws: MotoEndpoint, clients: PipelineClients, store: RunStore, tmp_path: Path, outputs: dict[str, Any]
-) -> None:
-    told = context(aws, tmp_path, fresh_run())
-    table = RunTable(clients, told)
-    for environment, stacks in outputs.items():
-        store_outputs(store, table, told.keys.outputs(environment), environment, stacks)
-    later = read_outputs(store, told.run)
-    assert later == outputs
-    record = table.read()
-    assert record is not None
-    assert record.outputs == outputs
-    variables = set(output_variables(later, "").values())
-    assert {
-        value for stacks in outputs.values() for values in stacks.values() for value in values.values()
-    } >= variables
 
 
 # Property 14: another account means that its role, and no other, is assumed

@@ -36,7 +36,7 @@ environments:
       role: arn:aws:iam::222222222222:role/aphex-tester
       commands:
         - test -f dist/app.txt
-        - echo "tested as $AWS_PROFILE in $AWS_REGION, url $APHEX_OUTPUT_APP_URL"
+        - echo "tested as $AWS_PROFILE in $AWS_REGION, url $APHEX_OUTPUT_APP__URL"
 """
 
 
