@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -127,9 +127,32 @@ class StageRecord(BaseModel):
     status: Status
     started_at: str = ""
     ended_at: str = ""
+    pod: str = Field(default="", description="The pod that wrote this")
     log: str = Field(default="", description="S3 key of the whole log")
     error: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
+
+
+class StackRecord(BaseModel):
+    """How the deployment of one stack went. Times are RFC 3339 in UTC."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    status: Status
+    started_at: str = ""
+    ended_at: str = ""
+    seconds: float | None = None
+    changed: bool | None = Field(default=None, description="False when there was nothing to deploy")
+
+
+class ChannelRecord(BaseModel):
+    """How a channel took the notification of a run; never its address."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    status: Literal["sent", "refused", "timed out", "misconfigured"]
+    reason: str = ""
+    told: Status = Field(description="The status of the run that it was told")
 
 
 class RunRecord(BaseModel):
@@ -151,4 +174,9 @@ class RunRecord(BaseModel):
     status: Status = Status.RUNNING
     stages: dict[str, StageRecord] = Field(default_factory=dict)
     artifact: dict[str, Any] | None = None
-    outputs: dict[str, dict[str, dict[str, str]]] = Field(default_factory=dict)
+    outputs: dict[str, dict[str, dict[str, str]]] = Field(default_factory=dict, description="By environment and stack")
+    outputs_at: dict[str, str] = Field(default_factory=dict, description="S3 keys of outputs too large for an item")
+    stacks: dict[str, dict[str, StackRecord]] = Field(default_factory=dict, description="By environment and stack")
+    versions: dict[str, dict[str, str]] = Field(default_factory=dict, description="Of tools, by stage")
+    error: dict[str, Any] | None = Field(default=None, description="Of the first stage that failed")
+    notifications: dict[str, ChannelRecord] = Field(default_factory=dict, description="By channel")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
 def client_config() -> Config:
@@ -60,3 +61,11 @@ class PipelineClients:
     def cloudwatch(self) -> CloudWatchClient:
         """For the metrics."""
         return self._store.client("cloudwatch", endpoint_url=self._store_endpoint or None, config=client_config())
+
+    @cached_property
+    def secrets_manager(self) -> SecretsManagerClient:
+        """For the addresses of notification channels; it gives up soon, since a run's end waits for it."""
+        from botocore.config import Config
+
+        soon = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=3, read_timeout=5)
+        return self.session.client("secretsmanager", config=soon)

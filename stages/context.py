@@ -47,7 +47,10 @@ class StageContext(BaseModel):
     argo_url: Annotated[str, OrEmpty] = ""
     store_endpoint: str = ""  # of bucket, table and metrics, when they are not where the rest of AWS is
     notify: Literal["on", "off"] = "on"
+    channels: str = ""  # of `notifications` in aphex-config.yaml, as JSON
+    pod: str = ""
     namespace: str = ""
+    assumable: str = ""  # patterns of the roles that the deployed policies allow, with spaces between
     cdk_method: Literal["change-set", "direct"] = "change-set"
     started: str = ""
     image: str = ""

@@ -1,117 +1,114 @@
-"""The exit handler: completes the run's record and sends its metrics, however the run ended."""
+"""The exit handler: completes the run's record, sends its metrics and its notifications, however the run ended."""
 
 from __future__ import annotations
 
-import json
-import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from aphex.run import RunRecord, StageKind, StageRecord, Status
+from aphex.errors import AphexError
+from aphex.notifications import Channel
+from aphex.run import ChannelRecord, RunRecord, StageKind, Status, Trigger
 from stages.metrics import put_metrics, run_metrics
+from stages.notify.channels import Addresses, outcomes, parse_channels, wanted
+from stages.notify.delivery import deliver
+from stages.notify.message import message
+from stages.outcome import first_failure, parse_failures, run_error, run_status, unfinished_stages
 from stages.runner import Stage, StageResult
 from stages.table import new_run, now
 
 T = TypeVar("T")
 
-_ARGO_SUCCEEDED = "Succeeded"
-_UPDATE = StageKind.SELF_UPDATE.value
-_KINDS = frozenset(kind.value for kind in StageKind if kind is not StageKind.EXIT)
-_ATTEMPT = re.compile(r"\(\d+\)$")
-
-
-class UnreadableFailures(ValueError):
-    """Argo's list of failures is not the JSON that it should be."""
-
-
-def parse_failures(text: str) -> list[dict[str, Any]]:
-    """Argo's `workflow.failures`: a JSON list, quoted once more when it was substituted into a manifest.
-
-    Raises:
-        UnreadableFailures: it is something else.
-    """
-    value: Any = text or "null"
-    while isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise UnreadableFailures(f"workflow.failures cannot be read: {error}") from error
-    return [each for each in value or [] if isinstance(each, dict)]
-
-
-def stage_failures(failures: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The failures of stages by their names.
-
-    Argo lists every failed node: also the run itself, and for a task with retries both the task, `build`, and each
-    of its pods, `build(0)`. The nodes of a stage have the template that is named for its kind.
-    """
-    found: dict[str, Mapping[str, Any]] = {}
-    for failure in failures:
-        name = _ATTEMPT.sub("", str(failure.get("displayName", "")))
-        if failure.get("templateName") in _KINDS and (name not in found or failure.get("message")):
-            found[name] = failure
-    return found
-
-
-def run_status(workflow: str, stages: Mapping[str, StageRecord]) -> Status:
-    """How the run ended: degraded when all that failed is the self-update, which stops no deployment."""
-    if workflow != _ARGO_SUCCEEDED:
-        return Status.FAILED
-    bad = (Status.DEGRADED, Status.FAILED)
-    return Status.DEGRADED if any(stage.status in bad for stage in stages.values()) else Status.SUCCEEDED
-
-
-def unfinished_stages(
-    stages: Mapping[str, StageRecord], failures: Sequence[Mapping[str, Any]], ended_at: str
-) -> dict[str, StageRecord]:
-    """Records of stages that could not write how they ended, because their pod was killed or never started.
-
-    Args:
-        stages: what the stages recorded.
-        failures: what Argo says of the nodes that failed.
-        ended_at: the time for those of which Argo does not know when they ended.
-    """
-    told = stage_failures(failures)
-    completed: dict[str, StageRecord] = {}
-    for name, record in stages.items():
-        if record.status is Status.RUNNING and name != StageKind.EXIT.value:
-            completed[name] = _killed(name, told.get(name, {}), ended_at, record)
-    for name, failure in told.items():
-        if name not in stages:
-            completed[name] = _killed(name, failure, ended_at, StageRecord(status=Status.RUNNING))
-    return completed
-
-
-def _killed(name: str, failure: Mapping[str, Any], ended_at: str, record: StageRecord) -> StageRecord:
-    message = failure.get("message") or "Its pod ended before it could say why."
-    return record.model_copy(
-        update={
-            "status": Status.DEGRADED if name == _UPDATE else Status.FAILED,
-            "ended_at": failure.get("finishedAt") or ended_at,
-            "error": {"type": "PodEnded", "message": message, "phase": failure.get("phase", "")},
-        }
-    )
-
 
 def run(stage: Stage) -> StageResult:
-    """Complete the record and send the metrics; a part that cannot be done is told, and stops no other."""
+    """Complete the record, send the metrics and tell the channels.
+
+    A part that cannot be done is told, and stops no other.
+    """
     parts = _Parts(stage)
-    context, ended_at = stage.context, now()
-    record = parts.attempt("reading the run's record", stage.table.read) or new_run(context)
+    finished = _completed(stage, parts)
+    metrics = run_metrics(_without_exit(finished))
+    parts.attempt("sending the metrics", lambda: put_metrics(stage.clients.cloudwatch, metrics))
+    told = _notify(stage, parts, finished)
+    finished = finished.model_copy(update={"notifications": {**finished.notifications, **told}})
+    _tell(stage, finished)
+    summary: dict[str, Any] = {"status": finished.status.value, "problems": parts.problems}
+    if told:
+        summary["notifications"] = {name: each.status for name, each in told.items()}
+    return StageResult(summary=summary, details={"run": finished.model_dump(mode="json")})
+
+
+def _completed(stage: Stage, parts: _Parts) -> RunRecord:
+    """The run as it ended, written into its record."""
+    context, table, ended_at = stage.context, stage.table, now()
+    record = parts.attempt("reading the run's record", table.read) or new_run(context)
     failures = parts.attempt("reading Argo's failures", lambda: parse_failures(context.workflow_failures)) or []
     for name, each in unfinished_stages(record.stages, failures, ended_at).items():
         record.stages[name] = each
-        parts.attempt(f"completing the record of {name}", partial(stage.table.set_stage, name, each))
+        parts.attempt(f"completing the record of {name}", partial(table.set_stage, name, each))
     status = run_status(context.workflow_status, record.stages)
-    parts.attempt("completing the run's record", lambda: stage.table.end_run(status, ended_at))
-    finished = record.model_copy(update={"status": status, "ended_at": ended_at})
-    metrics = run_metrics(_without_exit(finished))
-    parts.attempt("sending the metrics", lambda: put_metrics(stage.clients.cloudwatch, metrics))
-    _tell(stage, finished)
-    summary = {"status": status.value, "problems": parts.problems}
-    return StageResult(summary=summary, details={"run": finished.model_dump(mode="json")})
+    failed = first_failure(record.stages)
+    # The record has the error in short; what the command printed last is in the bucket.
+    whole = parts.attempt("reading the error", lambda: stage.store.get_json(context.keys.error(failed)), failed)
+    error = run_error(record.stages, failures, whole) if status is not Status.SUCCEEDED else None
+    # A handler that is tried again does not move the end of the run.
+    ended_at = record.ended_at if record.status is status and record.ended_at else ended_at
+    own = record.stages.get(StageKind.EXIT.value)
+    begun = own.started_at if own is not None else ended_at
+    if parts.attempt("completing the run's record", lambda: table.end_run(status, ended_at, error, begun)) is False:
+        parts.problem("completing the run's record", "a later exit handler has written it")
+    return record.model_copy(update={"status": status, "ended_at": ended_at, "error": error})
+
+
+def _notify(stage: Stage, parts: _Parts, run: RunRecord) -> dict[str, ChannelRecord]:
+    """Tell the channels that want to know; how each took it."""
+    context = stage.context
+    previous = None
+    if run.trigger is not Trigger.PULL_REQUEST:
+        follow = partial(stage.table.follow_latest, run.status, run.started_at)
+        previous = parts.attempt("reading how the run before ended", follow)
+    if context.notify == "off":
+        return {}
+    channels = parts.attempt("reading the channels", lambda: parse_channels(context.channels)) or []
+    happened = outcomes(run.status, previous)
+    chosen = [each for each in wanted(channels, run, happened) if not _told(run, each)]
+    if not chosen:
+        return {}
+    results: dict[str, ChannelRecord] = {}
+    addresses = _addresses(stage, chosen, run, results)
+    text = message(_without_exit(run), link=_link(stage), recovered="recovered" in happened)
+    sent = parts.attempt("sending the notifications", lambda: deliver(addresses, text, run.status))
+    results.update(sent or {})
+    for name, result in results.items():
+        stage.console.line(f"Notification {name}: {result.status}" + (f": {result.reason}" if result.reason else ""))
+        if result.status != "sent":
+            parts.problems.append(f"notification {name}: {result.status}: {result.reason}")
+        write = partial(stage.table.set_notification, name, result)
+        parts.attempt(f"recording the notification {name}", write)
+    return results
+
+
+def _told(run: RunRecord, channel: Channel) -> bool:
+    """Whether an earlier try of the exit handler told the channel just this."""
+    earlier = run.notifications.get(channel.name)
+    return earlier is not None and earlier.status == "sent" and earlier.told is run.status
+
+
+def _addresses(
+    stage: Stage, channels: list[Channel], run: RunRecord, results: dict[str, ChannelRecord]
+) -> dict[str, str]:
+    """Where the channels are; of those whose address cannot be found, `results` gets why."""
+    known = Addresses(stage.context.notifications, lambda: stage.clients.secrets_manager)
+    found: dict[str, str] = {}
+    for channel in channels:
+        try:
+            found[channel.name] = known.of(channel)
+        except Exception as error:  # noqa: BLE001  # one channel stops no other; the error may have its secret
+            reason = str(error) if isinstance(error, AphexError) else type(error).__name__
+            reason = " ".join(reason.split())
+            results[channel.name] = ChannelRecord(status="misconfigured", reason=reason, told=run.status)
+    return found
 
 
 class _Parts:
@@ -121,19 +118,33 @@ class _Parts:
         self._console = stage.console
         self.problems: list[str] = []
 
-    def attempt(self, what: str, action: Callable[[], T]) -> T | None:
+    def attempt(self, what: str, action: Callable[[], T], needed: object = True) -> T | None:
+        """Do it when it is needed; None when it failed."""
+        if not needed:
+            return None
         try:
             return action()
         except Exception as error:  # noqa: BLE001  # one broken part must not stop the others
-            self.problems.append(f"{what}: {error}")
-            self._console.line(f"warning: {what} failed: {error}")
+            self.problem(what, str(error))
             self._console.log_only(traceback.format_exc())
             return None
+
+    def problem(self, what: str, why: str) -> None:
+        """Tell of a part that was not done."""
+        self.problems.append(f"{what}: {why}")
+        self._console.line(f"warning: {what} failed: {why}")
 
 
 def _without_exit(record: RunRecord) -> RunRecord:
     stages = {name: stage for name, stage in record.stages.items() if name != StageKind.EXIT.value}
     return record.model_copy(update={"stages": stages})
+
+
+def _link(stage: Stage) -> str:
+    """The run in Argo's own pages; empty when nobody knows where they are."""
+    context = stage.context
+    url = context.argo_url.rstrip("/")
+    return f"{url}/workflows/{context.namespace}/{context.run}" if url else ""
 
 
 def _tell(stage: Stage, record: RunRecord) -> None:
@@ -142,6 +153,6 @@ def _tell(stage: Stage, record: RunRecord) -> None:
     for name, each in sorted(_without_exit(record).stages.items(), key=lambda item: item[1].started_at):
         console.line(f"  {name:<24} {each.status}")
         if each.error:
-            console.line(f"    {str(each.error.get('message', '')).splitlines()[0]}")
-    if stage.context.argo_url:
-        console.line(f"{stage.context.argo_url.rstrip('/')}/workflows/{stage.context.namespace}/{record.run_id}")
+            console.line(f"    {next(iter(str(each.error.get('message', '')).splitlines()), '')}")
+    if link := _link(stage):
+        console.line(link)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 NAMESPACE = "AphexPipeline"
-_BATCH = 500  # CloudWatch takes 1000 data in a request
+# CloudWatch takes 1000 data and 1 MB in a request; a datum with the longest names has less than 1 kB.
+_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,18 @@ def outcome_metrics(subject: str, status: Status, seconds: float | None, dimensi
     if seconds is not None:
         metrics.append(Metric(f"{subject}Duration", seconds, "Seconds", dimensions))
     return metrics
+
+
+def deployment_metrics(
+    pipeline: str, environment: str, stack: str, status: Status, seconds: float | None
+) -> list[Metric]:
+    """The metrics of one stack's deployment: by itself, and summed by environment and by pipeline for alarms."""
+    own = {"Pipeline": pipeline, "Environment": environment, "Stack": stack}
+    return [
+        metric
+        for size in (3, 2, 1)
+        for metric in outcome_metrics("Deployment", status, seconds, dict(list(own.items())[:size]))
+    ]
 
 
 def run_metrics(run: RunRecord) -> list[Metric]:

@@ -22,6 +22,7 @@ from stages.keeper import kept_log
 from stages.masking import OTHER_SECRETS, Masker, stage_secrets
 from stages.store import RunStore
 from stages.table import RunTable, now
+from stages.versions import stage_versions
 from stages.workspace import Workspace
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -115,9 +116,9 @@ class _Recorded:
         running = self._record(Status.RUNNING, ended=False)
         if name == StageKind.EXIT.value:
             # The exit handler does what it can even when there is no table to write to.
-            self._kept("record", lambda: self._stage.table.set_stage(name, running))
+            self._kept("record", lambda: self._written(self._stage.table.set_stage(name, running)))
         else:
-            self._stage.table.set_stage(name, running)
+            self._written(self._stage.table.set_stage(name, running))
 
     def _succeeded(self, result: StageResult) -> int:
         context, store = self._stage.context, self._stage.store
@@ -128,8 +129,7 @@ class _Recorded:
         full = {**summary, **mask(result.details or {})}
         self._kept("result", lambda: store.put_json(context.keys.result(context.stage), full))
         own = {key: value for key, value in summary.items() if key not in _RECORDED_APART}
-        record = self._record(result.status, result=own)
-        self._kept("record", lambda: self._stage.table.set_stage(context.stage, record))
+        self._ended(self._record(result.status, result=own))
         self._kept("log", lambda: store.put_log(self._log_key, self._stage.workspace.log))
         return 0
 
@@ -145,10 +145,24 @@ class _Recorded:
         )
         _write_result(context, {"status": status.value, "error": short})
         self._kept("error", lambda: store.put_json(context.keys.error(context.stage), details))
-        record = self._record(status, error=short)
-        self._kept("record", lambda: self._stage.table.set_stage(context.stage, record))
+        self._ended(self._record(status, error=short))
         self._kept("log", lambda: store.put_log(self._log_key, self._stage.workspace.log))
         return exit_status(error)
+
+    def _ended(self, record: StageRecord) -> None:
+        context, table = self._stage.context, self._stage.table
+
+        def write() -> None:
+            self._written(table.set_stage(context.stage, record))
+            table.set_versions(context.stage, stage_versions(context.stage, context.image, os.environ.get("PATH", "")))
+
+        self._kept("record", write)
+
+    def _written(self, written: bool) -> None:
+        if not written:
+            self._stage.console.line(
+                f"warning: another pod has taken over the stage {self._stage.context.stage}; its record stays."
+            )
 
     def _record(
         self,
@@ -162,6 +176,7 @@ class _Recorded:
             status=status,
             started_at=self._started,
             ended_at=now() if ended else "",
+            pod=self._stage.context.pod,
             log=self._log_key,
             error=error,
             result=result,

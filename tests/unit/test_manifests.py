@@ -45,7 +45,7 @@ def pods_of(template: Manifest) -> dict[str, dict[str, Any]]:
 
 
 def variables_of(pod: dict[str, Any]) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in pod["container"]["env"]}
+    return {each["name"]: each["value"] for each in pod["container"]["env"] if "value" in each}
 
 
 @pytest.fixture(params=["run", "pull request"])

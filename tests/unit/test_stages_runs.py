@@ -228,7 +228,9 @@ def test_the_exit_handler_completes_the_record_of_a_killed_pod(pod: Pod) -> None
     assert item["status"] == "failed"
     assert item["ended_at"] > item["started_at"]
     assert item["stages"]["build"]["status"] == "failed"
-    assert item["stages"]["build"]["error"]["message"] == "OOMKilled (exit code 137)"
+    assert item["stages"]["build"]["error"]["message"] == (
+        "The pod used more memory than its limit and was killed (OOMKilled).\nOOMKilled (exit code 137)"
+    )
     assert set(item["stages"]) == {"validate", "build", "exit"}
     metrics = {each["MetricName"] for each in pod.aws.client("cloudwatch").list_metrics()["Metrics"]}
     assert {"RunFailed", "RunDuration", "StageFailed"} <= metrics
@@ -238,7 +240,9 @@ def test_a_stage_whose_pod_never_started_is_recorded(pod: Pod) -> None:
     sha = commit(pod, "true")
     failures = [failure("deploy-dev(0)", "environment", "ImagePullBackOff: no such image")]
     pod.run("exit", sha, APHEX_WORKFLOW_STATUS="Failed", APHEX_WORKFLOW_FAILURES=json.dumps(failures))
-    assert pod.item()["stages"]["deploy-dev"]["error"]["message"] == "ImagePullBackOff: no such image"
+    assert pod.item()["stages"]["deploy-dev"]["error"]["message"] == (
+        "The stage's image could not be pulled.\nImagePullBackOff: no such image"
+    )
 
 
 def test_failures_that_cannot_be_read_are_told(pod: Pod) -> None:
@@ -254,7 +258,7 @@ def test_the_exit_handler_goes_on_without_a_table(pod: Pod) -> None:
     pod.aws.client("dynamodb").delete_table(TableName="aphex-shop-runs")
     ended = pod.run("exit", sha, APHEX_WORKFLOW_STATUS="Succeeded")
     assert ended.exit_code == 0
-    assert len(ended.result["problems"]) == 2
+    assert len(ended.result["problems"]) == 3
     assert "warning: reading the run's record failed" in ended.output
     assert "Traceback" in pod.text(f"runs/{RUN}/logs/exit.log")
     assert pod.aws.client("cloudwatch").list_metrics()["Metrics"]

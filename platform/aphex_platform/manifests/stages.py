@@ -5,6 +5,8 @@ Every value from outside reaches the pod as an environment variable; the command
 
 from __future__ import annotations
 
+import json
+
 from hera.workflows import models as m
 
 from aphex.config import PipelineConfig
@@ -80,7 +82,13 @@ def stage_template(
             image_pull_policy=settings.images.pull_policy,
             command=[PYTHON, "-m", "stages", kind.value],
             working_dir=WORKSPACE,
-            env=[m.EnvVar(name=name, value=value) for name, value in _variables(kind, acts_as, settings)],
+            env=[
+                *(m.EnvVar(name=name, value=value) for name, value in _variables(kind, acts_as, config, settings)),
+                m.EnvVar(
+                    name="APHEX_POD",
+                    value_from=m.EnvVarSource(field_ref=m.ObjectFieldSelector(field_path="metadata.name")),
+                ),
+            ],
             volume_mounts=_mounts(kind),
             resources=_resources(settings),
             security_context=m.SecurityContext(
@@ -140,13 +148,15 @@ def _mounts(kind: StageKind) -> list[m.VolumeMount]:
     ]
 
 
-def _variables(kind: StageKind, identity: Identity, settings: PlatformSettings) -> list[tuple[str, str]]:
+def _variables(
+    kind: StageKind, identity: Identity, config: PipelineConfig, settings: PlatformSettings
+) -> list[tuple[str, str]]:
     return [
         *_stage_variables(kind),
         *_run_variables(),
         *_platform_variables(settings),
         *_aws_variables(identity, settings),
-        *(_exit_variables() if kind is StageKind.EXIT else []),
+        *(_exit_variables(config) if kind is StageKind.EXIT else []),
     ]
 
 
@@ -200,8 +210,11 @@ def _aws_variables(identity: Identity, settings: PlatformSettings) -> list[tuple
     return variables
 
 
-def _exit_variables() -> list[tuple[str, str]]:
+def _exit_variables(config: PipelineConfig) -> list[tuple[str, str]]:
+    # The exit handler has the channels even of a run that could not read its own configuration.
+    channels = [each.model_dump(mode="json", exclude_defaults=True) for each in config.notifications]
     return [
+        *([("APHEX_CHANNELS", json.dumps(channels, sort_keys=True))] if channels else []),
         ("APHEX_WORKFLOW_STATUS", "{{workflow.status}}"),
         ("APHEX_WORKFLOW_FAILURES", "{{workflow.failures}}"),
         ("APHEX_WORKFLOW_DURATION", "{{workflow.duration}}"),
