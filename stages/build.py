@@ -6,8 +6,8 @@ import os
 import time
 
 from aphex.config import PipelineConfig
-from stages.archive import pack
 from stages.artifact import ArtifactManifest, plan_artifact
+from stages.artifact_store import ArtifactStore
 from stages.commands import run_commands
 from stages.console import elapsed
 from stages.context import without_credentials
@@ -39,16 +39,14 @@ def run(stage: Stage) -> StageResult:
 
 
 def store_artifact(stage: Stage, config: PipelineConfig, timestamp: int) -> ArtifactManifest:
-    """Pack what the build made and store it, its manifest first.
+    """Pack what the build made and store it, its manifest last.
 
     Raises:
-        ArtifactError: a glob of `build.artifacts` means nothing.
+        ArtifactError: a glob of `build.artifacts` means nothing, or the artifact cannot be packed or stored.
     """
     context, started = stage.context, time.monotonic()
     plan = plan_artifact(stage.workspace.source, context.commit, config.build.artifacts)
-    archive = stage.workspace.private / "artifact.tar.zst"
-    digest, size = pack(stage.workspace.source, plan.files, archive, timestamp)
-    manifest = ArtifactManifest(
+    known = ArtifactManifest(
         pipeline=context.pipeline,
         run=context.run,
         commit=context.commit,
@@ -58,23 +56,16 @@ def store_artifact(stage: Stage, config: PipelineConfig, timestamp: int) -> Arti
         commit_timestamp=timestamp,
         builder=context.image,
         key=context.keys.artifact(context.commit),
-        sha256=digest,
-        size=size,
-        files=list(plan.files),
-        deleted=list(plan.deleted),
+        sha256="",
+        size=0,
+        files=[],
     )
-    stage.store.put_json(context.keys.manifest(context.commit), manifest.model_dump(mode="json"))
-    tags = {"commit": context.commit, "timestamp": manifest.created_at, "pipeline": context.pipeline}
-    stage.store.put_file(
-        manifest.key,
-        archive,
-        content_type="application/zstd",
-        metadata={**tags, "sha256": digest, "run": context.run},
-        tags=tags,
-    )
-    archive.unlink()
+    artifacts = ArtifactStore(stage.clients.s3, context.bucket)
+    manifest, replaced = artifacts.store(stage.workspace.source, plan, context.keys.manifest(context.commit), known)
+    if replaced:
+        stage.console.line(f"An earlier attempt of this run had stored {manifest.key}: it is replaced.")
     stage.console.line(
-        f"Artifact {manifest.key}: {len(plan.files)} entries, {size} bytes, SHA-256 {digest}, "
+        f"Artifact {manifest.key}: {len(manifest.files)} entries, {manifest.size} bytes, SHA-256 {manifest.sha256}, "
         f"stored in {elapsed(time.monotonic() - started)}"
     )
     return manifest

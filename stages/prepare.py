@@ -9,8 +9,8 @@ from aphex.config import CONFIG_FILE, PipelineConfig
 from aphex.loader import load_config
 from aphex.run import Status
 from stages.access import AccountAccess
-from stages.archive import unpack, verify
-from stages.artifact import ArtifactError, ArtifactManifest
+from stages.artifact import ArtifactManifest
+from stages.artifact_store import ArtifactStore
 from stages.console import elapsed
 from stages.context import without_credentials
 from stages.outputs import read_outputs, write_outputs
@@ -23,7 +23,14 @@ def clone(stage: Stage) -> int:
     """Clone the run's commit; returns its time in seconds since the epoch."""
     context = stage.context
     with stage.console.step(f"Cloning {without_credentials(context.repository)} at {context.commit}"):
-        return checkout(context.repository, context.commit, stage.workspace.source, stage.console.line)
+        return checkout(
+            context.repository,
+            context.commit,
+            stage.workspace.source,
+            stage.console.line,
+            credentials=context.git_credentials,
+            namespace=context.namespace,
+        )
 
 
 def configuration(stage: Stage) -> PipelineConfig:
@@ -41,20 +48,10 @@ def fetch_artifact(stage: Stage) -> ArtifactManifest:
     Raises:
         ArtifactError: there is none, or it is not what the build stored.
     """
-    keys, commit = stage.context.keys, stage.context.commit
-    found = stage.store.get_json(keys.manifest(commit))
-    if found is None:
-        raise ArtifactError(
-            f"The run has no artifact: {keys.manifest(commit)} is not in the bucket {stage.store.bucket}.",
-            hint="The build stage makes it. Was it deleted by a lifecycle rule? Then start a new run.",
-        )
-    manifest = ArtifactManifest.model_validate(found)
-    archive = stage.workspace.private / "artifact.tar.zst"
-    started = time.monotonic()
-    stage.store.get_file(manifest.key, archive)
-    verify(archive, manifest)
-    count = unpack(archive, stage.workspace.source, manifest.deleted)
-    archive.unlink()
+    context, workspace, started = stage.context, stage.workspace, time.monotonic()
+    artifacts = ArtifactStore(stage.clients.s3, context.bucket)
+    manifest = artifacts.manifest(context.keys.manifest(context.commit), context.run, context.commit)
+    count = artifacts.fetch(manifest, workspace.private / "artifact", workspace.source)
     stage.console.line(
         f"Artifact {manifest.key}: {count} entries, {manifest.size} bytes, SHA-256 verified, "
         f"unpacked in {elapsed(time.monotonic() - started)}"

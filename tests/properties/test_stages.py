@@ -16,10 +16,8 @@ from hypothesis import strategies as st
 
 from aphex.config import Command, Environment
 from aphex.loader import ConfigError, parse_config
-from aphex.run import RunKeys, RunRecord, StageRecord, Status
+from aphex.run import RunRecord, StageRecord, Status
 from stages.access import account_access, profiles
-from stages.archive import pack, unpack, verify
-from stages.artifact import ArtifactManifest, plan_artifact, walk
 from stages.checks import tool_findings
 from stages.clients import PipelineClients
 from stages.commands import CommandFailed, run_commands
@@ -119,60 +117,6 @@ def test_commands_run_in_order_up_to_the_first_failure(outcomes: list[bool]) -> 
     expected = outcomes.index(False) if False in outcomes else None
     assert failed == expected
     assert ran == list(range(len(outcomes) if expected is None else expected + 1))
-
-
-files = st.dictionaries(
-    st.lists(names, min_size=1, max_size=3).map(lambda parts: "/".join(["made", *parts, "file"])),
-    st.tuples(st.binary(max_size=2000), st.booleans()),
-    max_size=6,
-)
-
-
-# Property 4: every artifact is tagged with commit SHA and timestamp
-# Property 5: any artifact uploaded is retrieved by the same path with identical content
-@EXAMPLES
-@given(made=files)
-def test_an_artifact_comes_back_identical(
-    store: RunStore, history: tuple[Repository, list[str]], made: dict[str, tuple[bytes, bool]]
-) -> None:
-    (repository, commits), run = history, fresh_run()
-    with tempfile.TemporaryDirectory() as folder:
-        built, later = Path(folder) / "built", Path(folder) / "later"
-        timestamp = checkout(repository.url, commits[3], built, lambda _line: None)
-        for path, (content, executable) in made.items():
-            (built / path).parent.mkdir(parents=True, exist_ok=True)
-            (built / path).write_bytes(content)
-            (built / path).chmod(0o755 if executable else 0o644)
-        plan = plan_artifact(built, commits[3], None)
-        digest, size = pack(built, plan.files, Path(folder) / "packed", timestamp)
-        keys = RunKeys(run)
-        tags = {"commit": commits[3], "timestamp": "2026-01-02T03:04:05Z"}
-        key = keys.artifact(commits[3])
-        assert key == f"artifacts/{commits[3]}/{run}/artifact.tar.zst"
-        store.put_file(key, Path(folder) / "packed", content_type="application/zstd", metadata=tags, tags=tags)
-
-        store.get_file(key, Path(folder) / "fetched")
-        manifest = ArtifactManifest(
-            pipeline="p",
-            run=run,
-            branch="main",
-            repository="",
-            builder="",
-            created_at="",
-            commit=commits[3],
-            commit_timestamp=timestamp,
-            key=key,
-            sha256=digest,
-            size=size,
-            files=list(plan.files),
-        )
-        verify(Path(folder) / "fetched", manifest)
-        later.mkdir()
-        unpack(Path(folder) / "fetched", later, plan.deleted)
-        for path, (content, executable) in made.items():
-            assert (later / path).read_bytes() == content
-            assert bool((later / path).stat().st_mode & 0o100) is executable
-        assert {file.path for file in walk(later)} == set(made)
 
 
 def environment_of(stacks: list[str], account: str = "222222222222") -> Environment:
