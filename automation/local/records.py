@@ -1,4 +1,4 @@
-"""What is left of a local run when it is over: logs, results and outputs in the user's cache folder."""
+"""What is left of a local run when it is over: logs, results and outputs in the user's folder for such things."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ Outputs = dict[str, dict[str, dict[str, str]]]
 _KEPT_RUNS = 20
 
 
+def records_root() -> Path:
+    """The folder of all records, beside that of the sandboxes."""
+    from sandbox.state import sandboxes_directory
+
+    return sandboxes_directory().parent / "local-runs"
+
+
 def new_record(run: str) -> Path:
     """The folder for a run's record; the oldest ones go when there are too many."""
-    from sandbox.toolchain.cache import cache_root, remove
+    from sandbox.toolchain.cache import remove
 
-    root = cache_root() / "local-runs"
+    root = records_root()
     folder = root / run
     (folder / "logs").mkdir(parents=True)
     for old in superseded(sorted(root.iterdir(), key=lambda each: each.stat().st_mtime)):
