@@ -18,10 +18,10 @@ from stages.assembly import StackDeployment
 from stages.console import elapsed
 from stages.errors import StageError
 from stages.failure import DeploymentFailed, Ended, explained
-from stages.metrics import outcome_metrics, put_metrics
 from stages.outputs import StackOutputs, store_outputs, write_parameter
 from stages.plan import UnconfiguredDependency, deployment_runs, fix_order, unconfigured_dependencies
 from stages.progress import DeploymentProgress
+from stages.stack_records import StackRecords
 from stages.stacks import StackReader, judge, wait_until_idle
 from stages.synthesis import Deployer
 
@@ -71,6 +71,7 @@ class _Record:
 
     deployer: Deployer
     reader: StackReader
+    records: StackRecords
     total: int
     dependencies: Sequence[UnconfiguredDependency]
     done: list[DeployedStack] = field(default_factory=list)
@@ -80,13 +81,14 @@ class _Record:
     def begin(self, deployment: StackDeployment) -> None:
         self.begun += 1
         self.deployer.stage.console.line(f"==> Deploying {deployment.stack.name} ({self.begun} of {self.total})")
+        self.records.begin(deployment.stack.name)
 
     def finish(self, deployment: StackDeployment, changed: bool, seconds: float) -> None:
         """Record a stack while the CLI goes on; a fault that may pass is tried again when the CLI has ended."""
         console, name = self.deployer.stage.console, deployment.stack.name
         outcome = f"deployed in {elapsed(seconds)}" if changed else f"has no changes ({elapsed(seconds)})"
         console.line(f"    {name} {outcome}")
-        send_metrics(self.deployer, deployment, Status.SUCCEEDED, seconds)
+        self.records.end(name, Status.SUCCEEDED, seconds, changed)
         self.late.append((deployment, changed, seconds))
         try:
             self.store()
@@ -138,7 +140,7 @@ def deploy_stacks(deployer: Deployer, plan: Sequence[StackDeployment]) -> list[D
         stage.console.line(f"warning: {dependency.text}")
     fix_order(plan, environment.deployment.tags)
     _look_first(deployer, reader, plan, deadline)
-    record = _Record(deployer, reader, len(plan), dependencies)
+    record = _Record(deployer, reader, StackRecords(stage, environment.name), len(plan), dependencies)
     for run in deployment_runs(plan):
         _deploy_run(deployer, run, record, deadline)
     return record.done
@@ -198,7 +200,7 @@ def _deploy_run(deployer: Deployer, run: Sequence[StackDeployment], record: _Rec
         record.store()
         return
     failed = progress.current or run[-1]
-    send_metrics(deployer, failed, Status.FAILED, progress.seconds)
+    record.records.end(failed.stack.name, Status.FAILED, progress.seconds)
     error = explained(deployer, record.reader, failed, ended, record.dependencies)
     error.details["stacks"] = [each.document() for each in record.done]
     _store_late(deployer, record)
@@ -212,18 +214,3 @@ def _store_late(deployer: Deployer, record: _Record) -> None:
     except Exception as error:  # noqa: BLE001
         deployer.stage.console.line(f"warning: the outputs of some stacks are not stored: {error}")
         deployer.stage.console.log_only(traceback.format_exc())
-
-
-def send_metrics(deployer: Deployer, deployment: StackDeployment, status: Status, seconds: float) -> None:
-    """Send the metrics of one deployment; that it cannot be measured does not undo it."""
-    stage = deployer.stage
-    dimensions = {
-        "Pipeline": stage.context.pipeline,
-        "Environment": deployer.environment.name,
-        "Stack": deployment.stack.name,
-    }
-    try:
-        put_metrics(stage.clients.cloudwatch, outcome_metrics("Deployment", status, seconds, dimensions))
-    except Exception as error:  # noqa: BLE001  # any fault of the metrics is said and kept in the log
-        stage.console.line(f"warning: the deployment's metrics were not sent: {error}")
-        stage.console.log_only(traceback.format_exc())

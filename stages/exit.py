@@ -16,6 +16,7 @@ from stages.notify.delivery import deliver
 from stages.notify.message import message
 from stages.outcome import first_failure, parse_failures, run_error, run_status, unfinished_stages
 from stages.runner import Stage, StageResult
+from stages.stack_records import interrupted_metrics, interrupted_stacks
 from stages.table import new_run, now
 
 T = TypeVar("T")
@@ -47,6 +48,13 @@ def _completed(stage: Stage, parts: _Parts) -> RunRecord:
     for name, each in unfinished_stages(record.stages, failures, ended_at).items():
         record.stages[name] = each
         parts.attempt(f"completing the record of {name}", partial(table.set_stage, name, each))
+    stacks = interrupted_stacks(record, ended_at)
+    for environment, each_stacks in stacks.items():
+        write = partial(table.set_stacks, environment, each_stacks)
+        parts.attempt(f"completing the record of the stacks of {environment}", write)
+    lost = interrupted_metrics(record, stacks)
+    parts.attempt("sending the metrics of stacks", lambda: put_metrics(stage.clients.cloudwatch, lost), lost)
+    record.stacks.update(stacks)
     status = run_status(context.workflow_status, record.stages)
     failed = first_failure(record.stages)
     # The record has the error in short; what the command printed last is in the bucket.
