@@ -219,6 +219,11 @@ class Cdk(Model):
         description="Context keys without which no environment is synthesized. Values come from the environment's "
         "context, cdk.json, cdk.context.json or ~/.cdk.json.",
     )
+    bootstrap: bool = Field(
+        default=True,
+        description="Whether the stacks use what `cdk bootstrap` made in their accounts, so that the validation looks "
+        "for it. Set it to false for apps with a synthesizer that needs none.",
+    )
 
     @model_validator(mode="after")
     def _named(self) -> Cdk:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -97,6 +99,17 @@ def parse_config(text: str, *, source: str = CONFIG_FILE) -> PipelineConfig:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def field_lines(path: Path, fields: Iterable[str]) -> dict[str, int]:
+    """The lines of fields in a configuration file that can be read, such as that of `environments[1].region`."""
+    document = _parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    return {field: _line(document, _parts(field)) for field in fields}
+
+
+def _parts(field: str) -> FieldPath:
+    found = re.findall(r"\[(\d+)\]|([^.\[\]]+)", field)
+    return tuple(int(index) if index else name for index, name in found)
 
 
 def field_path(path: FieldPath) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from aphex.errors import AphexError, UsageError
 
@@ -16,6 +17,8 @@ STAGES = {
     "exit": "stages.exit",
 }
 _KNOWN = ", ".join(STAGES)
+# What is called by programs instead of by pods, and needs none of a pod's variables.
+TOOLS = ("credentials", "check")
 _USAGE = f"usage: python -m stages NAME, where NAME is one of {_KNOWN}"
 
 
@@ -24,6 +27,8 @@ def main(arguments: list[str]) -> int:
     if arguments in (["-h"], ["--help"]):
         print(_USAGE)
         return 0
+    if arguments[:1] and arguments[0] in TOOLS:
+        return _tool(arguments[0], arguments[1:])
     try:
         name = _stage_name(arguments)
         # Imported only now, so that a wrong name is said at once.
@@ -35,6 +40,16 @@ def main(arguments: list[str]) -> int:
     except AphexError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return error.exit_code
+
+
+def _tool(name: str, arguments: list[str]) -> int:
+    if name == "credentials" and len(arguments) == 1:
+        from stages.assume import print_credentials
+
+        return print_credentials(Path(arguments[0]))
+    from stages.check import main as check
+
+    return check(arguments)
 
 
 def _stage_name(arguments: list[str]) -> str:

@@ -1,79 +1,57 @@
-"""Access to an environment's account: AWS profiles that SDKs and the CDK CLI refresh by themselves.
+"""Access to an environment's account: credentials that boto3, SDKs and the CDK CLI renew by themselves.
 
-The profiles are in a file that lasts as long as the stage. It names roles and where the pod's own identity comes
-from, never a credential. Format: https://docs.aws.amazon.com/sdkref/latest/guide/feature-assume-role-credentials.html
+Programs get an AWS profile with a `credential_process` (`stages.assume`), because a profile with `role_arn` knows no
+session tags. The profile's file and the one beside it name the role, hold no credential, and last as long as the stage.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aphex.names import limited
-from stages.errors import StageError
+from aphex.names import PipelineNames, limited
+from aphex.regions import partition_of
+from stages.access_errors import IdentityMissing
+from stages.assume import Assumption, Report, hidden, own_session, refreshing_session, write_assumption
 
 if TYPE_CHECKING:
     from boto3.session import Session
 
-BASE_PROFILE = "base"
+    from aphex.config import Environment
+    from stages.context import StageContext
+    from stages.runner import Stage
+
+__all__ = [
+    "TARGET_PROFILE",
+    "AccountAccess",
+    "IdentityMissing",
+    "account_access",
+    "environment_access",
+    "profile",
+    "session_name",
+]
+
 TARGET_PROFILE = "target"
 _MAX_SESSION_NAME = 64
 
-# Variables of the pod's own identity. With a profile in their place commands must not see them,
-# because most SDKs prefer them.
-_IDENTITY_VARIABLES = frozenset(
-    {
-        "AWS_ROLE_ARN",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_ROLE_SESSION_NAME",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-    }
-)
-_CONTAINER_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 
-
-class IdentityMissing(StageError):
-    """The pod has no identity from which a role could be assumed."""
-
-
-def profiles(role: str, region: str, session: str, pod: Mapping[str, str]) -> str:
-    """The AWS configuration file that leads from the pod's identity to a role.
+def profile(region: str, assumption: Path) -> str:
+    """The AWS configuration file whose profile asks this package for credentials.
 
     Args:
-        role: ARN of the role to assume.
         region: the target's region.
-        session: name of the session, which CloudTrail shows.
-        pod: the pod's variables.
-
-    Raises:
-        IdentityMissing: the pod has neither a web identity nor container credentials.
+        assumption: the file that says which role is assumed.
     """
-    target = {"role_arn": role, "role_session_name": session, "region": region}
-    if pod.get("AWS_WEB_IDENTITY_TOKEN_FILE") and pod.get("AWS_ROLE_ARN"):
-        base = {
-            "role_arn": pod["AWS_ROLE_ARN"],
-            "web_identity_token_file": pod["AWS_WEB_IDENTITY_TOKEN_FILE"],
-            "role_session_name": session,
-            "region": region,
-        }
-        return _section(BASE_PROFILE, base) + _section(TARGET_PROFILE, {**target, "source_profile": BASE_PROFILE})
-    if any(pod.get(name) for name in _CONTAINER_VARIABLES):
-        return _section(TARGET_PROFILE, {**target, "credential_source": "EcsContainer"})
-    raise IdentityMissing(
-        "The stage has no AWS identity: neither a web identity (IRSA) nor container credentials (EKS Pod Identity).",
-        hint="Check the service account of the stage's pod.",
-    )
-
-
-def _section(name: str, values: Mapping[str, str]) -> str:
-    return f"[profile {name}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items()) + "\n"
+    # Isolated, so that nothing in the folder or the environment of the user's command is imported in its place.
+    words = [sys.executable, "-I", "-m", "stages", "credentials", str(assumption)]
+    command = " ".join(f'"{word}"' if " " in word else word for word in words)
+    return f"[profile {TARGET_PROFILE}]\ncredential_process = {command}\nregion = {region}\n"
 
 
 def session_name(run: str, stage: str) -> str:
@@ -88,57 +66,128 @@ class AccountAccess:
     Attributes:
         region: the target's region.
         config: the AWS configuration file with the profile; None to act with the pod's own identity.
+        assumption: the role that is assumed; None to act with the pod's own identity.
+        report: where a warning goes.
     """
 
     region: str
     config: Path | None = None
+    assumption: Assumption | None = None
+    report: Report | None = None
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """The variables of a program that is to act in the account."""
         regions = {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region}
         if self.config is None:
             return {**base, **regions}
-        kept = {key: value for key, value in base.items() if key not in _IDENTITY_VARIABLES}
-        return {**kept, **regions, "AWS_CONFIG_FILE": str(self.config), "AWS_PROFILE": TARGET_PROFILE}
+        return {**hidden(base), **regions, "AWS_CONFIG_FILE": str(self.config), "AWS_PROFILE": TARGET_PROFILE}
 
     @cached_property
     def session(self) -> Session:
-        """A session in the account; botocore assumes the role when it is first used, and again before it expires."""
+        """A session in the account; the role is assumed when it is first used, and again before it expires."""
         import boto3
-        import botocore.session
 
-        if self.config is None:
-            return boto3.Session(region_name=self.region)
-        core = botocore.session.Session(profile=TARGET_PROFILE)
-        core.set_config_variable("config_file", str(self.config))
-        return boto3.Session(botocore_session=core, region_name=self.region)
+        if self.assumption is None:
+            return boto3.Session(botocore_session=own_session(self.region), region_name=self.region)
+        return boto3.Session(botocore_session=refreshing_session(self.assumption, self.report), region_name=self.region)
 
 
 @contextmanager
 def account_access(
-    config: Path, role: str | None, region: str, session: str, pod: Mapping[str, str] | None = None
+    config: Path,
+    role: str | None,
+    region: str,
+    session: str,
+    *,
+    external_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    callers: Sequence[str] = (),
+    report: Report | None = None,
 ) -> Iterator[AccountAccess]:
-    """Write the profile file, readable by its owner alone, and remove it at the end.
+    """Write the profile, readable by its owner alone, and remove it at the end.
 
     Args:
-        config: where the file goes.
+        config: where the profile goes; what it needs goes beside it, with `.json` added.
         role: ARN of the role to assume; None to act with the pod's own identity, which needs no file.
         region: the target's region.
         session: name of the session.
-        pod: the pod's variables; those of this process when None.
+        external_id: what the role's trust policy asks for.
+        tags: session tags.
+        callers: further roles that will assume it, which errors name.
+        report: where warnings go.
 
     Raises:
-        IdentityMissing: see `profiles`.
+        IdentityMissing: there is no identity from which the role could be assumed.
     """
     if role is None:
         yield AccountAccess(region=region)
         return
-    text = profiles(role, region, session, os.environ if pod is None else pod)
-    config.unlink(missing_ok=True)
-    descriptor = os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    own_session()
+    assumption = Assumption(
+        role=role,
+        session=session,
+        region=region,
+        sts_region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or region,
+        external_id=external_id,
+        tags=dict(tags or {}),
+        callers=tuple(callers),
+    )
+    beside = config.with_name(config.name + ".json")
+    for file in (config, beside):
+        file.unlink(missing_ok=True)
     try:
-        yield AccountAccess(region=region, config=config)
+        write_assumption(assumption, beside)
+        descriptor = os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file_:
+            file_.write(profile(region, beside))
+        yield AccountAccess(region=region, config=config, assumption=assumption, report=report)
     finally:
-        config.unlink(missing_ok=True)
+        for file in (config, beside):
+            file.unlink(missing_ok=True)
+
+
+def session_tags(context: StageContext, environment: str) -> dict[str, str]:
+    """What CloudTrail and policies see of the run, as tags of a session."""
+    return {
+        "aphex:pipeline": context.pipeline,
+        "aphex:run": context.run,
+        "aphex:stage": context.stage,
+        "aphex:environment": environment,
+        "aphex:commit": context.commit,
+    }
+
+
+def pipeline_roles(context: StageContext, *kinds: str) -> tuple[str, ...]:
+    """ARNs of the pipeline's own roles for kinds of stage."""
+    names, partition = PipelineNames(context.pipeline), partition_of(context.region)
+    return tuple(f"arn:{partition}:iam::{context.account}:role/{names.role(kind)}" for kind in kinds)
+
+
+@contextmanager
+def environment_access(
+    stage: Stage, environment: Environment, role: str | None, config: Path | None = None
+) -> Iterator[AccountAccess]:
+    """Access to an environment's account for a stage.
+
+    Args:
+        stage: who needs it.
+        environment: whose account and region it is.
+        role: the environment's role or that of its tests.
+        config: where the profile goes; the stage's usual place when None.
+
+    Raises:
+        IdentityMissing: see `account_access`.
+    """
+    context = stage.context
+    user = "deploy" if role == environment.role else "test"
+    with account_access(
+        config or stage.workspace.aws_config,
+        role,
+        environment.region,
+        session_name(context.run, context.stage),
+        external_id=environment.external_id,
+        tags=session_tags(context, environment.name),
+        callers=pipeline_roles(context, "validate", user),
+        report=stage.console.line,
+    ) as access:
+        yield access

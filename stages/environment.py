@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aphex.config import Command
 from stages import cdk
-from stages.access import account_access, session_name
+from stages.access import environment_access
 from stages.commands import run_commands
 from stages.deployment import deploy_stacks
 from stages.outputs import write_parameter
@@ -28,8 +28,7 @@ def run(stage: Stage) -> StageResult:
     if environment is None:
         return skipped(stage, name)
     fetch_artifact(stage)
-    session = session_name(stage.context.run, stage.context.stage)
-    with account_access(stage.workspace.aws_config, environment.role, environment.region, session) as access:
+    with environment_access(stage, environment, environment.role) as access:
         variables = {
             **environment_variables(stage, access, environment.account, timestamp),
             **share_outputs(stage),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from stages.access import account_access, session_name
+from stages.access import environment_access
 from stages.commands import CommandFailed, run_commands
 from stages.prepare import clone, configuration, environment_variables, fetch_artifact, share_outputs, skipped
 from stages.reports import keep_reports
@@ -25,8 +25,7 @@ def run(stage: Stage) -> StageResult:
     if environment is None or environment.tests is None:
         return skipped(stage, name)
     fetch_artifact(stage)
-    session = session_name(stage.context.run, stage.context.stage)
-    with account_access(stage.workspace.aws_config, environment.tests.role, environment.region, session) as access:
+    with environment_access(stage, environment, environment.tests.role) as access:
         try:
             done = run_commands(
                 environment.tests.commands,

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 
-from aphex.config import Environment, PipelineConfig
+from aphex.config import CONFIG_FILE, PipelineConfig
 from aphex.loader import ConfigError
 from aphex.run import Trigger
-from stages.access import account_access, session_name
-from stages.checks import Finding, account_finding, app_findings, configuration_findings, tool_findings
-from stages.clients import client_config
+from stages.access import AccountAccess, environment_access
+from stages.account_checks import AccountCheck, account_checks, account_findings
+from stages.context_checks import app_findings, context_findings
 from stages.errors import StageError
+from stages.findings import Finding, configuration_findings, with_lines
 from stages.prepare import clone, configuration
 from stages.runner import Stage, StageResult
+from stages.tool_checks import tool_findings
 from stages.variables import command_environment
-
-_PARALLEL = 8
 
 
 class ValidationFailed(StageError):
@@ -26,34 +27,11 @@ class ValidationFailed(StageError):
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = list(findings)
+        number = sum(not finding.warning for finding in findings)
         super().__init__(
-            f"{len(findings)} finding{'s' if len(findings) != 1 else ''}; nothing was run.",
+            f"{number} finding{'s' if number != 1 else ''}; nothing was run.",
             details={"findings": [finding.as_json() for finding in findings]},
         )
-
-
-@dataclass(frozen=True)
-class AccountCheck:
-    """One role through which an account must be reached."""
-
-    field: str
-    environment: Environment
-    role: str | None
-
-
-def account_checks(config: PipelineConfig) -> list[AccountCheck]:
-    """Every role that the run is going to use, each once."""
-    checks: dict[tuple[str, str | None], AccountCheck] = {}
-    for index, environment in enumerate(config.environments):
-        field = f"environments[{index}]"
-        checks.setdefault(
-            (environment.account, environment.role),
-            AccountCheck(f"{field}.role" if environment.role else f"{field}.account", environment, environment.role),
-        )
-        if environment.tests is not None and environment.tests.role is not None:
-            role = environment.tests.role
-            checks.setdefault((environment.account, role), AccountCheck(f"{field}.tests.role", environment, role))
-    return list(checks.values())
 
 
 def run(stage: Stage) -> StageResult:
@@ -67,11 +45,13 @@ def run(stage: Stage) -> StageResult:
     try:
         config = configuration(stage)
     except ConfigError as error:
-        raise _told(stage, configuration_findings(error)) from error
+        raise _failed(stage, configuration_findings(error)) from error
+    source = stage.workspace.source
     checks: dict[str, Callable[[], list[Finding]]] = {
-        "CDK apps": lambda: app_findings(config, stage.workspace.source),
-        "tools": lambda: tool_findings(config, command_environment(os.environ, timestamp)),
-        "accounts": lambda: _check_accounts(stage, account_checks(config)),
+        "CDK apps": lambda: app_findings(config, source),
+        "context": lambda: context_findings(config, source, Path.home()),
+        "tools": lambda: tool_findings(config, source, command_environment(os.environ, timestamp)),
+        "accounts": lambda: _check_accounts(stage, config),
     }
     if stage.context.trigger is Trigger.PULL_REQUEST:
         del checks["accounts"]
@@ -80,38 +60,44 @@ def run(stage: Stage) -> StageResult:
     for name, check in checks.items():
         with stage.console.step(f"Checking {name}"):
             findings += check()
-    if findings:
-        raise _told(stage, findings)
+    findings = with_lines(findings, source / CONFIG_FILE)
+    if any(not finding.warning for finding in findings):
+        raise _failed(stage, findings)
+    _tell(stage, findings)
     return StageResult(
-        summary={"status": "succeeded", "environments": [environment.name for environment in config.environments]}
+        summary={
+            "status": "succeeded",
+            "environments": [environment.name for environment in config.environments],
+            "warnings": len(findings),
+        },
+        details={"findings": [finding.as_json() for finding in findings]},
     )
 
 
-def _told(stage: Stage, findings: list[Finding]) -> ValidationFailed:
-    for finding in findings:
-        place = f"aphex-config.yaml:{finding.line}  " if finding.line else "aphex-config.yaml  "
-        stage.console.line(f"{place}{finding.field}")
-        stage.console.line(f"  {finding.cause}")
-        stage.console.line(f"  {finding.fix}")
+def _failed(stage: Stage, findings: list[Finding]) -> ValidationFailed:
+    _tell(stage, findings)
     return ValidationFailed(findings)
 
 
-def _check_accounts(stage: Stage, checks: list[AccountCheck]) -> list[Finding]:
-    with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
-        numbered = enumerate(checks)
-        findings = list(pool.map(lambda pair: _check_account(stage, *pair), numbered))
-    return [finding for finding in findings if finding is not None]
+def _tell(stage: Stage, findings: list[Finding]) -> None:
+    for finding in sorted(findings, key=lambda each: each.warning):
+        for line in finding.lines():
+            stage.console.line(line)
 
 
-def _check_account(stage: Stage, number: int, check: AccountCheck) -> Finding | None:
-    environment, context = check.environment, stage.context
+def _check_accounts(stage: Stage, config: PipelineConfig) -> list[Finding]:
+    numbers, context = count(), stage.context
 
-    def caller() -> str:
-        file = stage.workspace.private / f"aws-config-{number}"
-        session = session_name(context.run, context.stage)
-        with account_access(file, check.role, environment.region, session) as access:
-            account = access.session.client("sts", config=client_config()).get_caller_identity()["Account"]
-        stage.console.line(f"  {environment.name}: account {account} reached")
-        return account
+    @contextmanager
+    def connect(check: AccountCheck) -> Iterator[AccountAccess]:
+        file = stage.workspace.private / f"aws-config-{next(numbers)}"
+        with environment_access(stage, check.environment, check.role, file) as access:
+            yield access
 
-    return account_finding(check.field, environment, check.role, caller, context.account)
+    return account_findings(
+        account_checks(config, stage.workspace.source),
+        connect,
+        pipeline_account=context.account,
+        assumable=context.assumable.split() if context.assumable else None,
+        report=stage.console.line,
+    )

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aphex.config import Command, Environment
-from aphex.loader import ConfigError, parse_config
 from aphex.run import RunRecord, StageRecord, Status
-from stages.access import account_access, profiles
-from stages.checks import tool_findings
 from stages.clients import PipelineClients
 from stages.commands import CommandFailed, run_commands
 from stages.console import Console
@@ -28,9 +23,8 @@ from stages.source import checkout
 from stages.store import RunStore
 from stages.table import RunTable, new_run
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
-from tests.support.pod import BUCKET, PIPELINE_ACCOUNT, Pod, make_stores
+from tests.support.pod import BUCKET, Pod, make_stores
 from tests.support.repository import Repository, new_repository
-from tests.support.strategies import documents
 
 EXAMPLES = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -130,25 +124,6 @@ def environment_of(stacks: list[str], account: str = "222222222222") -> Environm
     )
 
 
-# Property 14: another account means that its role, and no other, is assumed
-@EXAMPLES
-@given(account=accounts, role=names)
-def test_another_account_is_reached_by_its_role_alone(aws: MotoEndpoint, account: str, role: str) -> None:
-    arn = f"arn:aws:iam::{account}:role/{role}"
-    with tempfile.TemporaryDirectory() as folder:
-        token = Path(folder) / "token"
-        token.write_text("a token")
-        pod = {
-            "AWS_ROLE_ARN": f"arn:aws:iam::{PIPELINE_ACCOUNT}:role/aphex-shop-deploy",
-            "AWS_WEB_IDENTITY_TOKEN_FILE": str(token),
-        }
-        assert arn in profiles(arn, "us-east-1", "s1", pod)
-        with account_access(Path(folder) / "config", arn, "us-east-1", "s1", pod) as access:
-            caller = access.session.client("sts").get_caller_identity()
-    assert caller["Account"] == account
-    assert caller["Arn"] == f"arn:aws:sts::{account}:assumed-role/{role}/s1"
-
-
 # Property 16: any run leaves id, SHA, timestamps and status in the store
 @EXAMPLES
 @given(
@@ -192,33 +167,3 @@ def test_a_deployment_has_exactly_one_outcome(status: Status, seconds: float, st
     assert counted == {"DeploymentSucceeded" if status is Status.SUCCEEDED else "DeploymentFailed"}
     assert metrics["DeploymentDuration"].value == seconds
     assert all(each.dimensions == {"Stack": stack} for each in metrics.values())
-
-
-# Property 19: any configuration is checked against the schema before a stage runs
-@EXAMPLES
-@given(document=documents(), data=st.data())
-def test_a_configuration_with_a_part_missing_is_refused_with_its_field(document: Any, data: st.DataObject) -> None:
-    parse_config(json.dumps(document))
-    index = data.draw(st.integers(0, len(document["environments"]) - 1))
-    field = data.draw(st.sampled_from(["name", "region", "account", "stacks"]))
-    del document["environments"][index][field]
-    with pytest.raises(ConfigError) as caught:
-        parse_config(json.dumps(document))
-    assert [problem.field for problem in caught.value.problems] == [f"environments[{index}].{field}"]
-
-
-# Property 22: a missing build tool is found before the build
-@EXAMPLES
-@given(data=st.data(), before=st.lists(st.sampled_from(["true", "echo x", "cat f | sort", "test -f f"]), max_size=3))
-def test_a_missing_tool_is_found(data: st.DataObject, before: list[str]) -> None:
-    tool = "no-such-" + data.draw(names)
-    shape = data.draw(st.sampled_from(["{} --flag", "A=1 {}", "true && {} x", "echo a | {}", "if {}; then true; fi"]))
-    document = {
-        "version": "1.0",
-        "build": {"commands": [*before, shape.format(tool)]},
-        "environments": [environment_of(["App"]).model_dump(exclude_none=True)],
-    }
-    findings = tool_findings(parse_config(json.dumps(document)), {"PATH": "/usr/bin:/bin"})
-    assert [(finding.field, tool in finding.cause) for finding in findings] == [
-        (f"build.commands[{len(before)}]", True)
-    ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
 from tests.support.moto_endpoint import MotoEndpoint
@@ -125,6 +126,16 @@ def make_stores(aws: MotoEndpoint) -> None:
         KeySchema=[{"AttributeName": "run_id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "run_id", "AttributeType": "S"}],
     )
+
+
+def bootstrap(aws: MotoEndpoint, account: str, region: str = "us-east-1", version: str = "28") -> None:
+    """What the validation looks for of `cdk bootstrap`."""
+    role = {"RoleArn": f"arn:aws:iam::{account}:role/admin", "RoleSessionName": "bootstrap"}
+    given = aws.client("sts").assume_role(**role)["Credentials"]
+    keys = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    session: Any = boto3.Session(*keys, region_name=region)
+    client = session.client("ssm", endpoint_url=aws.url)
+    client.put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value=version, Type="String", Overwrite=True)
 
 
 def end_by_signal(process: subprocess.Popen[str], marker: str, number: signal.Signals = signal.SIGTERM) -> str:

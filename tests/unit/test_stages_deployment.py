@@ -10,13 +10,10 @@ import pytest
 
 from aphex.config import Environment, Stack
 from stages import cdk
-from stages.access import AccountAccess, IdentityMissing, account_access, profiles, session_name
+from stages.access import session_name
 from stages.assembly import read_assembly
 from stages.plan import StackNotFound, WrongAccount, deployment_plan
 from stages.variables import command_environment
-
-POD = {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/base", "AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}
-ROLE = "arn:aws:iam::222222222222:role/aphex-deployer"
 
 
 def environment(*stacks: str) -> Environment:
@@ -120,39 +117,6 @@ def test_context_that_is_not_text_keeps_its_type(tmp_path: Path) -> None:
 def test_commands_see_the_pods_variables_and_defaults_they_may_replace() -> None:
     seen = command_environment({"CI": "false", "PATH": "/bin", "APHEX_WORKFLOW_FAILURES": "[]"}, 12)
     assert seen == {"CI": "false", "PATH": "/bin", "PYTHONUNBUFFERED": "1", "SOURCE_DATE_EPOCH": "12"}
-
-
-def test_the_profile_leads_from_the_pods_identity_to_the_role_and_no_other() -> None:
-    text = profiles(ROLE, "eu-west-1", "s", POD)
-    assert text.count("role_arn") == 2
-    assert f"role_arn = {ROLE}\n" in text
-    assert "source_profile = base\n" in text
-    assert "web_identity_token_file = /token\n" in text
-    container = profiles(ROLE, "eu-west-1", "s", {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://x"})
-    assert "credential_source = EcsContainer\n" in container
-    with pytest.raises(IdentityMissing):
-        profiles(ROLE, "eu-west-1", "s", {"AWS_ACCESS_KEY_ID": "key"})
-
-
-def test_the_profile_is_private_and_goes_with_the_stage(tmp_path: Path) -> None:
-    file = tmp_path / "aws-config"
-    with account_access(file, ROLE, "eu-west-1", "s", POD) as access:
-        assert file.stat().st_mode & 0o777 == 0o600
-        seen = access.environment({**POD, "AWS_ACCESS_KEY_ID": "key", "PATH": "/bin"})
-        assert seen == {
-            "PATH": "/bin",
-            "AWS_REGION": "eu-west-1",
-            "AWS_DEFAULT_REGION": "eu-west-1",
-            "AWS_CONFIG_FILE": str(file),
-            "AWS_PROFILE": "target",
-        }
-    assert not file.exists()
-
-
-def test_without_a_role_the_pods_own_identity_stays() -> None:
-    seen = AccountAccess(region="eu-west-1").environment(POD)
-    assert seen["AWS_ROLE_ARN"] == POD["AWS_ROLE_ARN"]
-    assert seen["AWS_REGION"] == "eu-west-1"
 
 
 def test_a_session_name_is_never_too_long() -> None:

@@ -16,7 +16,7 @@ from stages.console import Console
 from stages.context import StageContext
 from stages.keeper import kept_log
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
-from tests.support.pod import ROOT, RUN, Pod, end_by_signal, make_stores
+from tests.support.pod import ROOT, RUN, Pod, bootstrap, end_by_signal, make_stores
 from tests.support.repository import new_repository
 
 CONFIG = """\
@@ -50,6 +50,7 @@ def aws() -> Iterator[MotoEndpoint]:
 def pod(aws: MotoEndpoint, tmp_path: Path) -> Pod:
     aws.reset()
     make_stores(aws)
+    bootstrap(aws, "222222222222")
     return Pod(aws, new_repository(tmp_path / "repository"), tmp_path)
 
 
