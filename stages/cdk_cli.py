@@ -126,7 +126,7 @@ def require_options(cli: CdkCli, deployment: Deployment, env: dict[str, str], fo
     if missing:
         raise OptionMissing(
             "\n".join(f"{wanted[option]} needs the option {option} of cdk deploy." for option in missing)
-            + f"\nThe environment is deployed by {cli.title}, which lacks it.",
+            + f"\nThe CDK CLI that deploys the environment lacks that: {cli.title}.",
             hint="Update aws-cdk in the application, or remove it from there to have the image's; or change the field.",
             details={"options": missing, "version": cli.version},
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _ERROR = re.compile(r"^\s*(❌|‣|Error:|[A-Za-z]*Error:)")
 _MAX_LINES = 6
+_LAST_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,10 @@ def hints_for(output: str) -> list[str]:
 
 
 def complaint(output: str) -> str:
-    """The CLI's own words for its failure: the lines from its last error sign on; empty when there is none."""
-    lines: Sequence[str] = output.splitlines()
+    """The CLI's own words for its failure: the lines from its last error sign on, or else its last lines."""
+    lines: Sequence[str] = [line for line in output.splitlines() if line.strip()]
     signs = [index for index, line in enumerate(lines) if _ERROR.match(line)]
     if not signs:
-        return ""
+        return "\n".join(line.strip() for line in lines[-_LAST_LINES:])
     first = signs[-2] if len(signs) > 1 and signs[-2] == signs[-1] - 1 else signs[-1]
-    words = [line.strip() for line in lines[first:] if line.strip()]
-    return "\n".join(words[:_MAX_LINES])
+    return "\n".join(line.strip() for line in lines[first : first + _MAX_LINES])

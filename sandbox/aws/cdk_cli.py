@@ -76,6 +76,10 @@ def ensure(report: Callable[[str], None] = silent) -> CdkCli:
             if not folder.is_dir():
                 report(f"Installing the CDK CLI {version}")
                 _install(cli, files)
+    if not (folder / "compile-cache").is_dir():
+        # As in the deployer image; the cache is good for this path alone, so it cannot be made before.
+        variables = {**cli.environment(), "NODE_COMPILE_CACHE": str(folder / "compile-cache")}
+        process.run(cli.argv("deploy", "--help"), env=variables, timeout=120, label="cdk deploy --help")
     return cli
 
 
