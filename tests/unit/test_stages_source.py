@@ -66,11 +66,6 @@ def test_a_commit_that_does_not_exist_is_said_to_be_missing(repository: Reposito
     assert "forced push" in caught.value.hint
 
 
-def test_a_repository_that_does_not_exist_is_said_to_be_unreachable(tmp_path: Path) -> None:
-    with pytest.raises(CheckoutError, match="cannot be fetched"):
-        checkout(f"file://{tmp_path}/nothing", "a" * 40, tmp_path / "clone", quiet)
-
-
 def test_an_exotic_transport_is_refused(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     with pytest.raises(CheckoutError):
