@@ -34,6 +34,7 @@ class CdkCli:
         platform_version: that of the image, for comparison.
         own: whether it is the application's.
         compile_cache: the image's cache of the CLI's compiled code, which saves a fifth of its start; empty without.
+        passed_over: version of the application's own that cannot be used here; empty when there is none.
     """
 
     program: str
@@ -41,6 +42,7 @@ class CdkCli:
     platform_version: str
     own: bool
     compile_cache: str = ""
+    passed_over: str = ""
 
     @property
     def title(self) -> str:
@@ -48,6 +50,8 @@ class CdkCli:
         platform = self.platform_version or "of unknown version"
         if self.own:
             return f"the application's own CDK CLI {self.version} ({self.program}); the image has {platform}"
+        if self.passed_over:
+            return f"the image's CDK CLI {platform}; the application's own {self.passed_over} knows no AWS_ENDPOINT_URL"
         return f"the image's CDK CLI {platform}"
 
     @property
@@ -57,32 +61,47 @@ class CdkCli:
         return bool(own and platform) and own[0] == platform[0] and own >= platform
 
 
-def find_cli(source: Path, app: str, path: str) -> CdkCli:
+def find_cli(source: Path, app: str, path: str, *, endpoint: bool = False) -> CdkCli:
     """The CLI for an app: the nearest `node_modules/.bin/cdk` from its folder up to the repository's root.
+
+    An own CLI of the time of the AWS SDK 2 would call AWS itself where a stand-in is meant; the image's is used then.
 
     Args:
         source: the repository's root.
         app: the app's folder, relative to it.
         path: the PATH on which the image's is found.
+        endpoint: whether AWS is where AWS_ENDPOINT_URL says.
 
     Raises:
         CliMissing: there is neither.
     """
+    passed_over = ""
     platform = shutil.which(_PROGRAM, path=path)
     installed = _installation(Path(platform)) if platform else None
     version = _version(installed) if installed else ""
     folder = PurePosixPath(app)
     for each in (folder, *folder.parents):
         modules = source / each / "node_modules"
-        if (modules / ".bin" / _PROGRAM).exists() and (modules / "aws-cdk" / "package.json").is_file():
-            return CdkCli(str(modules / ".bin" / _PROGRAM), _version(modules / "aws-cdk"), version, own=True)
+        package = modules / "aws-cdk"
+        if (modules / ".bin" / _PROGRAM).exists() and (package / "package.json").is_file():
+            if endpoint and platform and not _knows_endpoint(package):
+                passed_over = _version(package)
+                break
+            return CdkCli(str(modules / ".bin" / _PROGRAM), _version(package), version, own=True)
     if platform is None:
         raise CliMissing(
             f"There is no CDK CLI for the app in {app}: no program {_PROGRAM} is on the PATH of the image.",
             hint="Use the platform's deployer image, or add aws-cdk to the application's package.json.",
         )
     cache = installed.parent.parent / "compile-cache" if installed else None
-    return CdkCli(platform, version, version, own=False, compile_cache=str(cache) if cache and cache.is_dir() else "")
+    compiled = str(cache) if cache and cache.is_dir() else ""
+    return CdkCli(platform, version, version, own=False, compile_cache=compiled, passed_over=passed_over)
+
+
+def _knows_endpoint(package: Path) -> bool:
+    """Whether the SDK that the CLI is bundled with reads AWS_ENDPOINT_URL: version 3 of it does."""
+    bundle = package / "lib" / "index.js"
+    return bundle.is_file() and b"AWS_ENDPOINT_URL" in bundle.read_bytes()
 
 
 def _installation(program: Path) -> Path | None:

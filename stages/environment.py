@@ -33,6 +33,8 @@ def run(stage: Stage) -> StageResult:
             **environment_variables(stage, access, environment.account, timestamp),
             **share_outputs(stage),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
+            # Which Node runs an application's own, older CLI is the image's affair.
+            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
         }
         deployer = Deployer(stage=stage, environment=environment, access=access, variables=variables)
         return _deploy(deployer, f"environments[{config.environments.index(environment)}].hooks")

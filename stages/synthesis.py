@@ -50,7 +50,8 @@ class Deployer:
             stages.cdk_cli.CliMissing: there is none.
         """
         if app not in self._clis:
-            self._clis[app] = find_cli(self.stage.workspace.source, app, self.variables.get("PATH", ""))
+            source, path = self.stage.workspace.source, self.variables.get("PATH", "")
+            self._clis[app] = find_cli(source, app, path, endpoint=bool(self.variables.get("AWS_ENDPOINT_URL")))
             self.stage.console.line(f"    The CDK app in {app} uses {self._clis[app].title}.")
         return self._clis[app]
 

@@ -151,6 +151,19 @@ def test_the_image_s_cli_is_used_unless_the_application_has_its_own(tmp_path: Pa
     assert find_cli(source, "infra/app", image).newer
 
 
+def test_an_own_cli_that_would_call_aws_itself_is_not_used_with_a_stand_in(tmp_path: Path, image: str) -> None:
+    program = install(tmp_path, "2.150.0")
+    bundle = tmp_path / "node_modules" / "aws-cdk" / "lib" / "index.js"
+    bundle.parent.mkdir()
+    bundle.write_text("process.env.AWS_REGION")
+    passed = find_cli(tmp_path, ".", image, endpoint=True)
+    assert passed.title == "the image's CDK CLI 2.1148.1; the application's own 2.150.0 knows no AWS_ENDPOINT_URL"
+    assert not passed.own
+    assert find_cli(tmp_path, ".", image).program == str(program)
+    bundle.write_text("process.env.AWS_ENDPOINT_URL")
+    assert find_cli(tmp_path, ".", image, endpoint=True).program == str(program)
+
+
 def test_no_cli_at_all_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CliMissing) as caught:
         find_cli(tmp_path, ".", str(tmp_path))
