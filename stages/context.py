@@ -50,6 +50,7 @@ class StageContext(BaseModel):
     channels: str = ""  # of `notifications` in aphex-config.yaml, as JSON
     pod: str = ""
     namespace: str = ""
+    environments: str = ""  # whose accounts are checked, with spaces between; all when empty
     assumable: str = ""  # patterns of the roles that the deployed policies allow, with spaces between
     cdk_method: Literal["change-set", "direct"] = "change-set"
     started: str = ""

@@ -94,8 +94,11 @@ def _check_accounts(stage: Stage, config: PipelineConfig) -> list[Finding]:
         with environment_access(stage, check.environment, check.role, file) as access:
             yield access
 
+    wanted = context.environments.split()
+    places = {(each.account, each.region) for each in config.environments if not wanted or each.name in wanted}
+    checks = account_checks(config, stage.workspace.source)
     return account_findings(
-        account_checks(config, stage.workspace.source),
+        [each for each in checks if (each.environment.account, each.environment.region) in places],
         connect,
         pipeline_account=context.account,
         assumable=context.assumable.split() if context.assumable else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 _MAX_NAME = 40
-_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Of the caller's AWS variables those that say how AWS is reached; who calls is said by the identity.
 _REACHED_BY = ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_USE_", "AWS_STS_REGIONAL_ENDPOINTS", "AWS_MAX_ATTEMPTS")
 
@@ -93,6 +94,12 @@ class LocalRun:
     region: str
 
     @property
+    def environments(self) -> list[str]:
+        """Those that the run is for."""
+        chosen = self.options.environments
+        return [each.name for each in self.config.environments if not chosen or each.name in chosen]
+
+    @property
     def bucket(self) -> str:
         """The artifact bucket, which is always a stand-in's."""
         return self.names.bucket(self.account, self.region)
@@ -138,6 +145,7 @@ def _own_folder(options: LocalOptions, terminal: Terminal) -> Iterator[Path]:
     from sandbox.toolchain.cache import remove
 
     before = {number: signal.getsignal(number) for number in _INTERRUPTIONS}
+    _heed(_interrupt, *(number for number in before if before[number] is not signal.SIG_IGN))
     folder = Path(tempfile.mkdtemp(prefix="aphex-local-")).resolve()
     try:
         yield folder
@@ -149,6 +157,10 @@ def _own_folder(options: LocalOptions, terminal: Terminal) -> Iterator[Path]:
             remove(folder)
         for number, handler in before.items():
             _heed(handler, number)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _heed(handler: Any, *numbers: signal.Signals) -> None:
@@ -238,7 +250,7 @@ def _prepared(run: LocalRun, stack: ExitStack, terminal: Terminal) -> tuple[str,
         make_stores(running, run.bucket, run.names.table)
         folders = [make_bin(run.folder / "bin", cli.result()), python.result()]
         if run.options.aws == "sandbox":
-            prepare_accounts(running, run.config, (each.name for each in run.config.environments), report)
+            prepare_accounts(running, run.config, run.environments, report)
     if own_images.builder or own_images.deployer:
         terminal.warn("The configuration has images of its own: their programs are not used, but this machine's.")
     first = not (own_images.builder or own_images.deployer)
@@ -247,6 +259,7 @@ def _prepared(run: LocalRun, stack: ExitStack, terminal: Terminal) -> tuple[str,
 
 def _variables(run: LocalRun, running: StandIn, path: str, who: dict[str, str]) -> dict[str, str]:
     """The variables that all stages have, the same as in their pods."""
+    told = run.config.notifications if run.options.notify else []
     variables = {
         **stage_variables(os.environ, path),
         **who,
@@ -264,6 +277,8 @@ def _variables(run: LocalRun, running: StandIn, path: str, who: dict[str, str]) 
         "APHEX_STORE_ENDPOINT": running.s3_url,
         "APHEX_ACCOUNT": run.account,
         "APHEX_NAMESPACE": run.names.namespace,
+        "APHEX_ENVIRONMENTS": " ".join(run.environments),
+        "APHEX_CHANNELS": json.dumps([each.model_dump(mode="json", exclude_defaults=True) for each in told]),
         "APHEX_NOTIFY": "on" if run.options.notify else "off",
         "APHEX_STARTED": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "APHEX_NOTIFICATIONS": os.environ.get("APHEX_NOTIFICATIONS", ""),
