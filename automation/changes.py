@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +23,7 @@ _MERGED = {
 _PARTS = frozenset({"replace", "delete-replaced"})
 _SILENT = frozenset({"same", "refresh", "discard", "remove-pending-replace", "read", "read-replacement"})
 _CONSEQUENCES = frozenset({"error: update failed", "update failed", "error: preview failed", "preview failed"})
+_LIST_HEAD = re.compile(r"\d+ errors? occurred:")
 _NOT_RESOURCES = ("pulumi:pulumi:", "pulumi:providers:")
 
 
@@ -204,7 +206,8 @@ def complaint_of(message: str, urn: str = "") -> Complaint:
         # What follows the last line of code is the exception itself.
         code = max(index for index, line in enumerate(lines) if line.lstrip().startswith(("File ", "Traceback")))
         lines = [line for line in lines[code + 1 :] if line == line.lstrip()] or lines[-1:]
-    text = "\n".join(lines)
+    # Go programs put several errors, and even one, into a list.
+    text = "\n".join(line.lstrip("\t* ") for line in lines if not _LIST_HEAD.fullmatch(line.strip()))
     kind = urn.rsplit("::", 2)[-2].rpartition("$")[2] if urn.count("::") >= 2 else ""
     if not kind or kind.startswith("pulumi:pulumi:"):
         return Complaint(message=text)

@@ -246,8 +246,8 @@ def is_update_pod(host: str, pipeline: str) -> bool:
 
 def _pods(target: Target, host: str) -> dict[str, str] | None:
     """The phases of the self-update's pods with that host name; None when it is no such pod's name."""
-    import httpx
-    from lightkube.core.exceptions import ApiError
+    # The HTTP library that lightkube uses, whichever it is.
+    from lightkube.core.exceptions import httpx as http  # type: ignore[attr-defined]
     from lightkube.resources.core_v1 import Pod
 
     pipeline = target.settings.pipeline
@@ -256,7 +256,7 @@ def _pods(target: Target, host: str) -> dict[str, str] | None:
     try:
         with target.kubernetes.client() as api:
             found = list(api.list(Pod, namespace=target.settings.namespace))
-    except (ApiError, httpx.HTTPError):
+    except http.HTTPError:
         return None
     return {
         str(pod.metadata.name): str((pod.status and pod.status.phase) or "Pending")

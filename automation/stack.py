@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -114,6 +115,9 @@ def open_stack(target: Target, config: PipelineConfig | None, *, create: bool = 
     from pulumi import automation as auto
 
     program = _program(target, config) if config is not None else None
+    # When an operation fails, the program's server complains at length that the engine is gone; the engine's own
+    # events have said what failed.
+    logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
     with ExitStack() as resources:
         folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="aphex-pulumi-"))
         environment = {**backend_environment(target), **_kubeconfig(target, Path(folder))}

@@ -133,13 +133,14 @@ def rerun_when_shape_changed(context: StageContext, config: PipelineConfig, say:
     """
     if not config.self_update.rerun or context.trigger is Trigger.PULL_REQUEST:
         return None
-    import httpx
-    from lightkube.core.exceptions import ApiError, ConfigError
+    # The HTTP library that lightkube uses, whichever it is; its ApiError is one of those errors.
+    from lightkube.core.exceptions import ConfigError
+    from lightkube.core.exceptions import httpx as http  # type: ignore[attr-defined]
 
     try:
         with client or _own_client() as api:
             return _rerun(api, context, config, say)
-    except (ApiError, ConfigError, httpx.HTTPError) as error:
+    except (ConfigError, http.HTTPError) as error:
         raise RerunFailed(
             f"The pipeline is up to date, but the rerun with its new shape could not be started: {error}",
             hint="The next push has the new shape. To have it now: "

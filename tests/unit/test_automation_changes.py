@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pulumi.automation.events import EngineEvent
 
-from automation.changes import EventLog, ResourceChange, plain, planned, sentence, step_of
+from automation.changes import EventLog, ResourceChange, complaint_of, plain, planned, sentence, step_of
 from automation.console import duration
 
 URN = "urn:pulumi:pipeline-shop::aphex::aphex:Pipeline$aws:s3/bucket:Bucket::shop-artifacts"
@@ -108,3 +108,29 @@ def test_changes_are_told_in_a_sentence() -> None:
 )
 def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("message", "urn", "text"),
+    [
+        ("error: the bucket is gone", URN, "aws:s3:Bucket shop-artifacts: the bucket is gone"),
+        ("error: 1 error occurred:\n\t* the table is gone\n\n", URN, "aws:s3:Bucket shop-artifacts: the table is gone"),
+        ("error: the passphrase is wrong", "", "the passphrase is wrong"),
+        (
+            "error: Program failed with an unhandled exception:\nTraceback (most recent call last):\n"
+            '  File "/opt/program.py", line 7, in program\n    raise ValueError("no such region")\n'
+            "ValueError: no such region",
+            "urn:pulumi:pipeline-shop::aphex::pulumi:pulumi:Stack::aphex-pipeline-shop",
+            "ValueError: no such region",
+        ),
+    ],
+)
+def test_a_complaint_names_its_resource_and_spares_the_trace(message: str, urn: str, text: str) -> None:
+    assert str(complaint_of(message, urn)) == text
+
+
+def test_that_the_update_failed_is_no_complaint_of_its_own() -> None:
+    log = EventLog()
+    diagnostic = {"message": "<{%reset%}>update failed<{%reset%}>\n", "color": "never", "severity": "error"}
+    log.add(EngineEvent.from_json({"sequence": 1, "timestamp": 0, "diagnosticEvent": diagnostic}))
+    assert log.errors == []

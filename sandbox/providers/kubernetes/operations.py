@@ -147,7 +147,10 @@ class Operations:
                 # A controller changed the object meanwhile, so the test for its version failed.
                 if error.reason not in ("Conflict", "Invalid"):
                     raise
-                live = self._api.get(live)
+                now = self._api.get(live)
+                if metadata(now)["resourceVersion"] == metadata(live)["resourceVersion"]:
+                    raise  # it did not change: something else, such as an admission policy, refuses the patch
+                live = now
         raise ProviderError(f"{live['kind']} {name_of(live)} changes too often to take over its fields")
 
     def settle(
