@@ -15,7 +15,17 @@ MAX_VALUE = 100_000
 MAX_TOTAL = 1_000_000
 
 # The exit handler's own, and what is only for the stage itself.
-_HIDDEN = frozenset({"APHEX_WORKFLOW_STATUS", "APHEX_WORKFLOW_FAILURES", "APHEX_WORKFLOW_DURATION", "APHEX_RESULT"})
+_HIDDEN = frozenset(
+    {
+        "APHEX_ASSUMABLE",
+        "APHEX_CHANNELS",
+        "APHEX_OUTPUTS_PARAMETER",
+        "APHEX_RESULT",
+        "APHEX_WORKFLOW_DURATION",
+        "APHEX_WORKFLOW_FAILURES",
+        "APHEX_WORKFLOW_STATUS",
+    }
+)
 
 
 def command_environment(base: Mapping[str, str], timestamp: int) -> dict[str, str]:

@@ -115,7 +115,7 @@ def test_context_that_is_not_text_keeps_its_type(tmp_path: Path) -> None:
 
 
 def test_commands_see_the_pods_variables_and_defaults_they_may_replace() -> None:
-    seen = command_environment({"CI": "false", "PATH": "/bin", "APHEX_WORKFLOW_FAILURES": "[]"}, 12)
+    seen = command_environment({"CI": "false", "PATH": "/bin", "APHEX_WORKFLOW_FAILURES": "[]", "APHEX_OUTPUTS_PARAMETER": "x"}, 12)
     assert seen == {"CI": "false", "PATH": "/bin", "PYTHONUNBUFFERED": "1", "SOURCE_DATE_EPOCH": "12"}
 
 
