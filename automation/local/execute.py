@@ -162,6 +162,17 @@ def end_leftovers(run: str) -> list[int]:
     return sorted(set(ended))
 
 
+def end_children() -> None:
+    """Ask the process groups that this process has started to end: installations that nobody waits for any more."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = entry.read_text().rpartition(")")[2].split()
+            if int(words[1]) == os.getpid() and words[2] == entry.parent.name:
+                os.killpg(int(words[2]), signal.SIGTERM)
+        except OSError:
+            continue  # it has just ended
+
+
 def _processes_of(run: str) -> list[int]:
     mark = f"\0APHEX_RUN={run}\0".encode()
     found = []

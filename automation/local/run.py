@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from aphex.config import CONFIG_FILE
 from aphex.errors import AphexError, UsageError
 from aphex.names import PipelineNames, limited
-from automation.local.execute import Stages, end_leftovers, stage_variables
+from automation.local.execute import Stages, end_children, end_leftovers, stage_variables
 from automation.local.identity import Credentials, caller_credentials, identity, stand_in_credentials
 from automation.local.plan import PlannedStage, deployments, plan_run
 from automation.local.programs import check_programs, ensure_python, make_bin, search_path
@@ -244,7 +244,7 @@ def _prepared(run: LocalRun, stack: ExitStack, terminal: Terminal) -> tuple[str,
 
     own_images = run.config.pipeline.images
     report = lambda line: terminal.say(f"  {line}", style="dim")  # noqa: E731
-    with terminal.step("Preparing the run"), ThreadPoolExecutor(2) as pool:
+    with terminal.step("Preparing the run"), ThreadPoolExecutor(2) as pool, _ended_with_its_children():
         python, cli = pool.submit(ensure_python, report), pool.submit(cdk_cli.ensure, report)
         running = stack.enter_context(stand_in(run.folder, run.account, run.region, keep=run.options.keep))
         make_stores(running, run.bucket, run.names.table)
@@ -255,6 +255,16 @@ def _prepared(run: LocalRun, stack: ExitStack, terminal: Terminal) -> tuple[str,
         terminal.warn("The configuration has images of its own: their programs are not used, but this machine's.")
     first = not (own_images.builder or own_images.deployer)
     return search_path(os.environ.get("PATH", os.defpath), folders, first=first), running
+
+
+@contextmanager
+def _ended_with_its_children() -> Iterator[None]:
+    """What other threads install is not waited for after an interruption; the next run installs it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        end_children()
+        raise
 
 
 def _variables(run: LocalRun, running: StandIn, path: str, who: dict[str, str]) -> dict[str, str]:
