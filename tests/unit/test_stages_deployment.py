@@ -13,6 +13,7 @@ from stages import cdk
 from stages.access import session_name
 from stages.assembly import read_assembly
 from stages.plan import StackNotFound, WrongAccount, deployment_plan
+from stages.terminal import PLAIN_OUTPUT
 from stages.variables import command_environment
 
 
@@ -115,8 +116,9 @@ def test_context_that_is_not_text_keeps_its_type(tmp_path: Path) -> None:
 
 
 def test_commands_see_the_pods_variables_and_defaults_they_may_replace() -> None:
-    seen = command_environment({"CI": "false", "PATH": "/bin", "APHEX_WORKFLOW_FAILURES": "[]", "APHEX_OUTPUTS_PARAMETER": "x"}, 12)
-    assert seen == {"CI": "false", "PATH": "/bin", "PYTHONUNBUFFERED": "1", "SOURCE_DATE_EPOCH": "12"}
+    hidden = {"APHEX_WORKFLOW_FAILURES": "[]", "APHEX_OUTPUTS_PARAMETER": "/outputs.json"}
+    seen = command_environment({"CI": "false", "PATH": "/bin", **hidden}, 12)
+    assert seen == {**PLAIN_OUTPUT, "CI": "false", "PATH": "/bin", "SOURCE_DATE_EPOCH": "12"}
 
 
 def test_a_session_name_is_never_too_long() -> None:
