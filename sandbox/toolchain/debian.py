@@ -28,9 +28,14 @@ HOST_PACKAGES: Mapping[str, str] = MappingProxyType(
     }
 )
 # Programs that are only extracted, with their packages: installing nats-server and docker-registry would enable system
-# services, and an installed busybox may be one that is not static.
+# services, and an installed busybox may be one that is not static. git-lfs is for tests of clones alone.
 EXTRACTED: Mapping[str, str] = MappingProxyType(
-    {"nats-server": "nats-server", "docker-registry": "docker-registry", "busybox": "busybox-static"}
+    {
+        "nats-server": "nats-server",
+        "docker-registry": "docker-registry",
+        "busybox": "busybox-static",
+        "git-lfs": "git-lfs",
+    }
 )
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/cni/bin"
 # The exit status by which policy-rc.d forbids that a package starts its service.
