@@ -104,22 +104,3 @@ def _date_files(git: Git, timestamp: int) -> None:
             os.utime(git.folder / name, (timestamp, timestamp), follow_symlinks=False)
     # Its own notes of the times too, or it would read every file again to tell what was changed.
     git.run("update-index", "-q", "--refresh", check=False)
-
-
-def changed_since(folder: Path, commit: str) -> tuple[list[str], list[str]]:
-    """Tracked files that differ from the commit.
-
-    Returns:
-        Those that were changed or added to the index, and those that are gone.
-    """
-    git = Git(folder)
-    output = git.run("diff", "--name-status", "--no-renames", "-z", commit, "--").output.split("\0")
-    pairs = list(zip(output[0::2], output[1::2], strict=False))
-    return [name for status, name in pairs if status != "D"], [name for status, name in pairs if status == "D"]
-
-
-def tracked_files(folder: Path, commit: str) -> set[str]:
-    """The files that the commit has."""
-    git = Git(folder)
-    listing = git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).output
-    return {name for name in listing.split("\0") if name}

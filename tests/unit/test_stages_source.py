@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.source import CheckoutError, changed_since, checkout
+from stages.source import CheckoutError, checkout
 from tests.support.repository import Repository, new_repository
 
 
@@ -77,16 +77,6 @@ def test_files_have_the_time_of_the_commit(repository: Repository, tmp_path: Pat
     sha = repository.commit({"a.txt": "one"})
     timestamp = checkout(repository.url, sha, tmp_path / "clone", quiet)
     assert (tmp_path / "clone" / "a.txt").stat().st_mtime == timestamp
-
-
-def test_changes_are_told_from_what_the_commit_has(repository: Repository, tmp_path: Path) -> None:
-    sha = repository.commit({"kept": "1", "changed": "1", "gone": "1"})
-    clone = tmp_path / "clone"
-    checkout(repository.url, sha, clone, quiet)
-    (clone / "changed").write_text("2")
-    (clone / "gone").unlink()
-    (clone / "added").write_text("new")
-    assert changed_since(clone, sha) == (["changed"], ["gone"])
 
 
 def test_credentials_in_an_address_are_used_and_never_shown_or_kept(tmp_path: Path) -> None:
