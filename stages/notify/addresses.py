@@ -33,14 +33,15 @@ def refusal(url: str) -> str:
         return f"{schema}:// acts on the machine that it runs on; a channel is a service."
     if schema in ("http", "https"):
         return ""  # Apprise knows the services' own addresses, such as https://hooks.slack.com/…
-    if schema not in (known := _schemas()):
+    if schema not in (known := known_schemas()):
         close = difflib.get_close_matches(schema, [each for each in known if each not in LOCAL], n=3)
         meant = f" Did you mean {', '.join(f'{each}://' for each in close)}?" if close else ""
         return f"Apprise knows no service {schema}://.{meant}"
     return ""
 
 
-def _schemas() -> list[str]:
+def known_schemas() -> list[str]:
+    """The schemas of all services. The first call loads their plugins: a second or more."""
     from apprise.manager_plugins import NotificationManager
 
     manager: Any = NotificationManager

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TextIO
 
-from stages.notify.addresses import refusal, scrubbed
+from stages.notify.addresses import known_schemas, refusal, scrubbed
 
 RETRY_AFTER = 1.0
 _PERMANENT = tuple(f"error={code}" for code in range(400, 500) if code not in (408, 425, 429))
@@ -35,8 +35,7 @@ class _Sender:
 
 def main() -> int:
     """Answer requests until standard input ends."""
-    import apprise  # noqa: F401  # more than a second, once for all channels
-
+    known_schemas()  # before any process is forked, so that it is done once for all channels
     for line in sys.stdin:
         answer(json.loads(line), sys.stdout)
     return 0
