@@ -72,7 +72,7 @@ class GitServer:
             self.broken -= 1
             return _answer(start, "503 Service Unavailable", b"busy")
         expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if self.private and given != expected:
+        if self.private and given != expected and not environ["PATH_INFO"].startswith("/objects/"):
             start("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="git"'), ("Content-Length", "0")])
             return [b""]
         path = environ["PATH_INFO"]
