@@ -19,6 +19,7 @@ from stages.context import StageContext
 from stages.store import RunStore
 
 INTERVAL = 20.0
+_FIRST = 1.0
 TAIL = 256 * 1024
 # Up to this size the whole log is stored after every interval, at twice the size after every second one, and so on.
 SMALL = 4 * 1024 * 1024
@@ -26,7 +27,10 @@ SMALL = 4 * 1024 * 1024
 
 @contextmanager
 def kept_log(context: StageContext, log: Path, console: Console, interval: float = INTERVAL) -> Iterator[None]:
-    """Store the log after every `interval` seconds in which it grew, as long as the block lasts."""
+    """Store the log after every `interval` seconds in which it grew, as long as the block lasts.
+
+    At first sooner, after 1, 2, 4 seconds and so on: a pod that is killed early leaves its log too.
+    """
     over = threading.Event()
     keeper = threading.Thread(target=_keep, args=(context, log, console, interval, over), daemon=True)
     keeper.start()
@@ -59,12 +63,14 @@ def _keep(context: StageContext, log: Path, console: Console, interval: float, o
     store = RunStore(PipelineClients(context.region, context.store_endpoint), context.bucket)
     key = context.keys.log(context.stage)
     stored, whole_at = 0, float("-inf")
-    while not over.wait(interval):
+    wait = min(_FIRST, interval)
+    while not over.wait(wait):
+        passed, wait = wait, min(2 * wait, interval)
         size = log.stat().st_size
         if size == stored:
             continue
         try:
-            if whole_is_due(size, time.monotonic() - whole_at, interval):
+            if whole_is_due(size, time.monotonic() - whole_at, passed):
                 store.put_log(key, log)
                 whole_at = time.monotonic()
             else:
