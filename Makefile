@@ -77,3 +77,4 @@ lock: $(READY) ## Compile the lock files anew; LOCK_ARGS=--upgrade brings every 
 	@$(COMPILE) --extra stages --extra automation --extra providers --constraint requirements.lock pyproject.toml -o docker/deployer.lock
 	@$(COMPILE) --constraint requirements.lock docker/tools.in -o docker/tools.lock
 	@$(COMPILE) --constraint requirements.lock docker/cdk.in -o docker/cdk.lock
+	@$(COMPILE) benchmarks/awscli.in -o benchmarks/awscli.lock
