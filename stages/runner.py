@@ -28,6 +28,7 @@ from stages.workspace import Workspace
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _MAX_RESULT = 200_000  # Argo keeps output parameters in the Workflow object, which etcd limits
 _RECORDED_APART = frozenset({"outputs", "artifact"})  # the run's item has them once, not again in the stage's record
+_ERROR_IN_SHORT = ("type", "message", "hint", "command", "stack", "tests", "failures", "errors", "skipped")
 _MAX_RECORD_TEXT = 4_000  # DynamoDB limits an item to 400 kB; the whole error is in the bucket
 
 
@@ -140,9 +141,7 @@ class _Recorded:
             console.line(line)
         console.log_only("".join(traceback.format_exception(error)))
         details = console.masker.deep(error_record(context, error))
-        short = shortened(
-            {key: details[key] for key in ("type", "message", "hint", "command", "stack") if key in details}
-        )
+        short = shortened({key: details[key] for key in _ERROR_IN_SHORT if key in details})
         _write_result(context, {"status": status.value, "error": short})
         self._kept("error", lambda: store.put_json(context.keys.error(context.stage), details))
         self._ended(self._record(status, error=short))

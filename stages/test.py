@@ -6,7 +6,8 @@ import traceback
 from typing import Any
 
 from stages.access import environment_access
-from stages.commands import CommandFailed, run_commands
+from stages.commands import run_commands
+from stages.errors import StageError
 from stages.prepare import clone, configuration, environment_variables, fetch_artifact, share_outputs, skipped
 from stages.reports import keep_reports
 from stages.runner import Stage, StageResult
@@ -25,19 +26,23 @@ def run(stage: Stage) -> StageResult:
     if environment is None or environment.tests is None:
         return skipped(stage, name)
     fetch_artifact(stage)
-    with environment_access(stage, environment, environment.tests.role) as access:
+    tests = environment.tests
+    with environment_access(stage, environment, tests.role) as access:
         try:
             done = run_commands(
-                environment.tests.commands,
+                tests.commands,
                 field=f"environments[{config.environments.index(environment)}].tests.commands",
                 cwd=stage.workspace.source,
                 env={**environment_variables(stage, access, environment.account, timestamp), **share_outputs(stage)},
                 console=stage.console,
             )
-        except CommandFailed as error:
-            error.details.update(_reports_of_failure(stage, environment.tests.reports))
+        except BaseException as error:
+            # Also when the pod is stopped: what the tests said until then is worth most after a failure.
+            found = _reports_of_failure(stage, tests.reports)
+            if isinstance(error, StageError):
+                error.details.update(found)
             raise
-    reports = keep_reports(stage, environment.tests.reports)
+    reports = keep_reports(stage, tests.reports)
     return StageResult(
         summary={"status": "succeeded", "environment": name, "commands": len(done), **reports},
         details={"commands": done},
