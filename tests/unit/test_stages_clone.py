@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 
 from stages.git import CheckoutError, Retries
 from stages.source import checkout
+from tests.support.control_plane import tool
 from tests.support.git_server import PASSWORD, USER, GitServer, git_server
+from tests.support.repository import Repository
 
 QUICK = Retries(attempts=3, first=0.01)
 SECRET_HINT = (
@@ -121,3 +124,24 @@ def test_credentials_reach_the_repository_and_its_submodules_and_stay_nowhere(
     kept = [path.read_bytes() for path in (tmp_path / "clone").rglob("*") if path.is_file()]
     assert not any(PASSWORD.encode() in content for content in kept)
     assert not any(key.startswith("GIT_CONFIG") or key == "GIT_SSH_COMMAND" for key in os.environ)
+
+
+@pytest.mark.engine
+def test_large_files_are_fetched_and_missing_ones_named(
+    server: GitServer, mounted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = server.repository()
+    files = {".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n", "x.bin": server.pointer(b"large")}
+    sha = shop.commit(files)
+    lost = shop.commit({"z.bin": server.pointer(b"never pushed", kept=False)})
+    server.private = True
+    monkeypatch.setenv("PATH", f"{tool('git-lfs').parent}:{os.environ['PATH']}")
+    clone(server.address(), sha, tmp_path / "clone", mounted)
+    assert (tmp_path / "clone" / "x.bin").read_bytes() == b"large"
+    assert Repository(tmp_path / "clone").git("status", "--porcelain") == ""
+    oid = hashlib.sha256(b"never pushed").hexdigest()
+    assert refusal(server.address(), lost, tmp_path / "clone", mounted) == (
+        "LargeFileError",
+        f"{server.address()} lacks files in Git LFS that the commit has:\n  z.bin ({oid[:12]})",
+        "Push them from a clone that has them: git lfs push --all origin",
+    )
