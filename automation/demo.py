@@ -134,5 +134,5 @@ class _Silent(Terminal):
     def __init__(self) -> None:
         super().__init__(json_output=True)
 
-    def result(self, document: object) -> None:
+    def result(self, document: object, *, one_line: bool = False) -> None:
         """Print nothing: the larger command prints the one result."""

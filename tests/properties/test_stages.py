@@ -13,15 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aphex.config import Command, Environment
-from aphex.run import RunRecord, StageRecord, Status
 from stages.clients import PipelineClients
 from stages.commands import CommandFailed, run_commands
 from stages.console import Console
 from stages.context import StageContext
-from stages.metrics import outcome_metrics
 from stages.source import checkout
 from stages.store import RunStore
-from stages.table import RunTable, new_run
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
 from tests.support.pod import BUCKET, Pod, make_stores
 from tests.support.repository import Repository, new_repository
@@ -122,48 +119,3 @@ def environment_of(stacks: list[str], account: str = "222222222222") -> Environm
             "stacks": [{"name": stack, "path": "app"} for stack in stacks],
         }
     )
-
-
-# Property 16: any run leaves id, SHA, timestamps and status in the store
-@EXAMPLES
-@given(
-    message=texts,
-    stages=st.dictionaries(
-        st.sampled_from(["validate", "build", "self-update", "deploy-dev", "test-dev"]),
-        st.sampled_from([Status.SUCCEEDED, Status.FAILED, Status.DEGRADED, Status.SKIPPED]),
-    ),
-    status=st.sampled_from([Status.SUCCEEDED, Status.FAILED, Status.DEGRADED]),
-)
-def test_a_run_leaves_its_record(
-    aws: MotoEndpoint,
-    clients: PipelineClients,
-    tmp_path: Path,
-    message: str,
-    stages: dict[str, Status],
-    status: Status,
-) -> None:
-    told = context(aws, tmp_path, fresh_run(), APHEX_MESSAGE=message)
-    table = RunTable(clients, told)
-    for name, ended in stages.items():
-        table.set_stage(name, StageRecord(status=ended, started_at="2026-01-02T03:04:06Z", ended_at="x"))
-    table.begin_run()
-    table.end_run(status, "2026-01-02T03:05:05Z")
-    found = table.read()
-    assert isinstance(found, RunRecord)
-    assert found.stages.keys() == stages.keys()
-    assert {name: each.status for name, each in found.stages.items()} == stages
-    expected = new_run(told).model_copy(
-        update={"status": status, "ended_at": "2026-01-02T03:05:05Z", "stages": found.stages}
-    )
-    assert found == expected
-
-
-# Property 17: any stack deployment emits its success or failure metric
-@EXAMPLES
-@given(status=st.sampled_from([Status.SUCCEEDED, Status.FAILED]), seconds=st.floats(0, 1e5), stack=names)
-def test_a_deployment_has_exactly_one_outcome(status: Status, seconds: float, stack: str) -> None:
-    metrics = {each.name: each for each in outcome_metrics("Deployment", status, seconds, {"Stack": stack})}
-    counted = {name for name, each in metrics.items() if each.unit == "Count" and each.value == 1}
-    assert counted == {"DeploymentSucceeded" if status is Status.SUCCEEDED else "DeploymentFailed"}
-    assert metrics["DeploymentDuration"].value == seconds
-    assert all(each.dimensions == {"Stack": stack} for each in metrics.values())

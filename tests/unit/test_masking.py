@@ -16,7 +16,10 @@ from stages.console import Console
 from stages.masking import Masker, stage_secrets
 
 SECRET = "p@ss/wörd+4711"
-KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\nBG5vbmUAAAAEbm9uZQ==\n" + "-----END OPENSSH PRIVATE KEY-----"
+KEY = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\nBG5vbmUAAAAEbm9uZQ==\n"
+    + "-----END OPENSSH PRIVATE KEY-----"
+)
 
 
 @pytest.mark.parametrize("shown", [SECRET, json.dumps(SECRET)[1:-1], quote(SECRET, safe="")])

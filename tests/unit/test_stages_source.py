@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.source import CheckoutError, checkout
+from stages.git import CheckoutError
+from stages.source import checkout
 from tests.support.repository import Repository, new_repository
 
 
