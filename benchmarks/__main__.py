@@ -8,7 +8,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import artifacts, rendering, starting
+from benchmarks import artifacts, deployment, rendering, starting
 from benchmarks.measure import ROOT, Ratio
 
 RESULTS = ROOT / "build" / "bench.json"
@@ -18,7 +18,7 @@ def main() -> int:
     """Run every benchmark; 1 when a target was missed."""
     console = Console()
     found: list[Ratio] = []
-    for benchmark in (rendering, starting, artifacts):
+    for benchmark in (rendering, starting, artifacts, deployment):
         with console.status(f"{benchmark.__name__} ..."):
             found += benchmark.run()
     table = Table(box=None, pad_edge=False)
