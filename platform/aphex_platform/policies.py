@@ -100,21 +100,36 @@ def stage_policy(identity: Identity, config: PipelineConfig, settings: PlatformS
     environments, partition = config.environments, settings.aws.partition
     extra: dict[Identity, list[Statement]] = {
         Identity.VALIDATE: [
-            *_assume("Environments", _environment_roles(environments, partition)),
-            *_assume("Tests", _test_roles(environments)),
+            *_assume("Environments", environment_roles(environments, partition)),
+            *_assume("Tests", test_roles(environments)),
         ],
         Identity.BUILD: [_write_artifacts(own, identity)],
         Identity.SELF_UPDATE: _self_update(own),
         Identity.DEPLOY: [
             _read_artifacts(own),
-            *_assume("Environments", _environment_roles(environments, partition)),
+            *_assume("Environments", environment_roles(environments, partition)),
             _metrics(),
         ],
-        Identity.TEST: [_read_artifacts(own), *_assume("Tests", _test_roles(environments))],
+        Identity.TEST: [_read_artifacts(own), *_assume("Tests", test_roles(environments))],
         Identity.EXIT: [_metrics(), _secrets(own)],
         Identity.PULL_REQUEST: [_write_artifacts(own, identity)],
     }
     return document([*_record(own, identity), *extra[identity]])
+
+
+def environment_roles(environments: list[Environment], partition: str) -> list[str]:
+    """The role of each environment; without one, the roles that `cdk bootstrap` made in its account and region."""
+    return sorted(
+        {
+            each.role or f"arn:{partition}:iam::{each.account}:role/cdk-*-{each.account}-{each.region}"
+            for each in environments
+        }
+    )
+
+
+def test_roles(environments: list[Environment]) -> list[str]:
+    """The roles that tests are run with."""
+    return sorted({each.tests.role for each in environments if each.tests is not None and each.tests.role is not None})
 
 
 def _record(own: _Resources, identity: Identity) -> list[Statement]:
@@ -164,20 +179,6 @@ def _secrets(own: _Resources) -> Statement:
 
 def _assume(sid: str, roles: list[str]) -> list[Statement]:
     return [allow(f"Assume{sid}", ["sts:AssumeRole", "sts:TagSession"], roles)] if roles else []
-
-
-def _environment_roles(environments: list[Environment], partition: str) -> list[str]:
-    """The role of each environment; without one, the roles that `cdk bootstrap` made in its account and region."""
-    return sorted(
-        {
-            each.role or f"arn:{partition}:iam::{each.account}:role/cdk-*-{each.account}-{each.region}"
-            for each in environments
-        }
-    )
-
-
-def _test_roles(environments: list[Environment]) -> list[str]:
-    return sorted({each.tests.role for each in environments if each.tests is not None and each.tests.role is not None})
 
 
 def _self_update(own: _Resources) -> list[Statement]:

@@ -13,6 +13,7 @@ from aphex.config import PipelineConfig
 from aphex.names import GIT_SECRET, NOTIFICATIONS_SECRET, PipelineNames
 from aphex.run import StageKind, deploy_name, test_name
 from aphex_platform.identities import IDENTITY_OF_KIND, TOKEN_AUDIENCE, Identity, role_arn
+from aphex_platform.policies import environment_roles, test_roles
 from aphex_platform.settings import PlatformSettings
 
 PYTHON = "/opt/aphex/bin/python"
@@ -157,6 +158,7 @@ def _variables(
         *_platform_variables(settings),
         *_aws_variables(identity, settings),
         *(_exit_variables(config) if kind is StageKind.EXIT else []),
+        *(_validate_variables(config, settings) if identity is Identity.VALIDATE else []),
     ]
 
 
@@ -219,3 +221,10 @@ def _exit_variables(config: PipelineConfig) -> list[tuple[str, str]]:
         ("APHEX_WORKFLOW_FAILURES", "{{workflow.failures}}"),
         ("APHEX_WORKFLOW_DURATION", "{{workflow.duration}}"),
     ]
+
+
+def _validate_variables(config: PipelineConfig, settings: PlatformSettings) -> list[tuple[str, str]]:
+    # The roles of the policies that are deployed with this manifest: of one that a commit adds, the validation of that
+    # commit can say little, because the self-update that allows it comes later in the run.
+    roles = {*environment_roles(config.environments, settings.aws.partition), *test_roles(config.environments)}
+    return [("APHEX_ASSUMABLE", " ".join(sorted(roles)))]
