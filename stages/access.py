@@ -22,6 +22,7 @@ from stages.assume import Assumption, Report, hidden, own_session, refreshing_se
 
 if TYPE_CHECKING:
     from boto3.session import Session
+    from botocore.session import Session as CoreSession
 
     from aphex.config import Environment
     from stages.context import StageContext
@@ -67,12 +68,14 @@ class AccountAccess:
         region: the target's region.
         config: the AWS configuration file with the profile; None to act with the pod's own identity.
         assumption: the role that is assumed; None to act with the pod's own identity.
+        own: a session with the stage's own identity, from which it is assumed.
         report: where a warning goes.
     """
 
     region: str
     config: Path | None = None
     assumption: Assumption | None = None
+    own: CoreSession | None = None
     report: Report | None = None
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +92,9 @@ class AccountAccess:
 
         if self.assumption is None:
             return boto3.Session(botocore_session=own_session(self.region), region_name=self.region)
-        return boto3.Session(botocore_session=refreshing_session(self.assumption, self.report), region_name=self.region)
+        own = self.own or own_session(self.assumption.sts_region)
+        assumed = refreshing_session(self.assumption, own, self.report)
+        return boto3.Session(botocore_session=assumed, region_name=self.region)
 
 
 @contextmanager
@@ -122,12 +127,13 @@ def account_access(
     if role is None:
         yield AccountAccess(region=region)
         return
-    own_session()
+    sts_region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or region
+    own = own_session(sts_region)
     assumption = Assumption(
         role=role,
         session=session,
         region=region,
-        sts_region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or region,
+        sts_region=sts_region,
         external_id=external_id,
         tags=dict(tags or {}),
         callers=tuple(callers),
@@ -140,7 +146,7 @@ def account_access(
         descriptor = os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file_:
             file_.write(profile(region, beside))
-        yield AccountAccess(region=region, config=config, assumption=assumption, report=report)
+        yield AccountAccess(region=region, config=config, assumption=assumption, own=own, report=report)
     finally:
         for file in (config, beside):
             file.unlink(missing_ok=True)

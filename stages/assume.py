@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from stages.access_errors import (
 )
 
 if TYPE_CHECKING:
+    from botocore.loaders import Loader
     from botocore.session import Session
 
 # The identity's variables, as programs for another account have them: out of the sight of SDKs, which would prefer
@@ -95,6 +97,25 @@ def tag_value(text: str) -> str:
     return "".join(each if each.isalnum() or each in " _.:/=+-@" else "_" for each in text)[:_MAX_TAG]
 
 
+@cache
+def _descriptions() -> Loader:
+    """AWS's descriptions of its services, which each session would read and parse again."""
+    from botocore.session import Session as CoreSession
+
+    loader: Loader = CoreSession().get_component("data_loader")
+    return loader
+
+
+def _new_session(region: str | None) -> Session:
+    from botocore.session import Session as CoreSession
+
+    session = CoreSession()
+    session.register_component("data_loader", _descriptions())
+    if region is not None:
+        session.set_config_variable("region", region)
+    return session
+
+
 def own_session(region: str | None = None) -> Session:
     """A session with the stage's own identity, never that of the machine it happens to run on.
 
@@ -104,11 +125,7 @@ def own_session(region: str | None = None) -> Session:
     Raises:
         IdentityMissing: there is none.
     """
-    from botocore.session import Session as CoreSession
-
-    session = CoreSession()
-    if region is not None:
-        session.set_config_variable("region", region)
+    session = _new_session(region)
     session.get_component("credential_provider").remove(_NODE_IDENTITY)
     try:
         found = session.get_credentials()
@@ -176,10 +193,15 @@ def _callers(assumption: Assumption, sts: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*([own] if own else []), *assumption.callers]))
 
 
-def refreshing_session(assumption: Assumption, report: Report | None = None) -> Session:
-    """A botocore session with the role, which is assumed when it is first needed, and again before it expires."""
+def refreshing_session(assumption: Assumption, own: Session, report: Report | None = None) -> Session:
+    """A botocore session with the role, which is assumed when it is first needed, and again before it expires.
+
+    Args:
+        assumption: the role.
+        own: a session with the stage's own identity, which botocore renews.
+        report: is told of a warning, once.
+    """
     from botocore.credentials import CredentialProvider, DeferredRefreshableCredentials
-    from botocore.session import Session as CoreSession
 
     told: list[str] = []
 
@@ -189,7 +211,7 @@ def refreshing_session(assumption: Assumption, report: Report | None = None) -> 
             report(line)
 
     def fetch() -> dict[str, str]:
-        return _metadata(assume(assumption, own_session(assumption.sts_region), once))
+        return _metadata(assume(assumption, own, once))
 
     class Assumed(CredentialProvider):
         METHOD = "assume-role"
@@ -198,8 +220,7 @@ def refreshing_session(assumption: Assumption, report: Report | None = None) -> 
         def load(self) -> Any:
             return DeferredRefreshableCredentials(refresh_using=fetch, method=self.METHOD)
 
-    session = CoreSession()
-    session.set_config_variable("region", assumption.region)
+    session = _new_session(assumption.region)
     session.get_component("credential_provider").insert_before("env", Assumed())
     return session
 

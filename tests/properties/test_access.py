@@ -87,7 +87,7 @@ def document(places: list[tuple[str, str, bool, bool]]) -> Any:
 places = st.lists(
     st.tuples(st.sampled_from(["222222222222", "333333333333", PIPELINE]), regions, st.booleans(), st.booleans()),
     min_size=1,
-    max_size=5,
+    max_size=3,
 )
 
 

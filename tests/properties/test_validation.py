@@ -25,7 +25,7 @@ PATH = {"PATH": "/usr/bin:/bin"}
 
 # Property 19: any configuration is checked against the schema before a stage runs
 @EXAMPLES
-@given(document=documents(), data=st.data())
+@given(document=documents(max_environments=3), data=st.data())
 def test_a_configuration_with_a_part_missing_is_refused_with_its_field(document: Any, data: st.DataObject) -> None:
     parse_config(json.dumps(document))
     index = data.draw(st.integers(0, len(document["environments"]) - 1))
