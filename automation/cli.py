@@ -127,12 +127,16 @@ def unlock(
 @app.command()
 def validate(
     file: Annotated[Path, typer.Argument(help="The configuration.", dir_okay=False)] = DEFAULT_CONFIG,
+    accounts: Annotated[
+        bool,
+        typer.Option("--accounts", help="Assume the roles too, with your credentials, and look for the bootstrap."),
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    """Check a configuration: every problem with its line, field and a way to fix it."""
-    from automation.commands import run_validate
+    """Check a configuration and the files it names: every finding with its line, field and a way to fix it."""
+    from automation.validate import run_validate
 
-    run_validate(file, Terminal(json_output=json))
+    raise typer.Exit(run_validate(file, Terminal(json_output=json), accounts=accounts))
 
 
 @app.command()

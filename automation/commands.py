@@ -173,28 +173,6 @@ def run_render(options: TargetOptions, terminal: Terminal) -> None:
     yaml.dump_all(documents, sys.stdout)
 
 
-def run_validate(file: Path, terminal: Terminal) -> None:
-    """Check a configuration against its schema and tell of its shape."""
-    from aphex.loader import ConfigError, load_config
-    from aphex.run import run_stages
-
-    try:
-        config = load_config(file)
-    except ConfigError as error:
-        terminal.result(
-            {
-                "valid": False,
-                "problems": [
-                    {"line": each.line, "field": each.field, "message": each.message} for each in error.problems
-                ],
-            }
-        )
-        raise
-    stages = [stage.name for stage in run_stages(config)]
-    terminal.show(f"{file} is valid. A run has the stages: {', '.join(stages)}.")
-    terminal.result({"valid": True, "problems": [], "stages": stages})
-
-
 def outputs_table(outputs: dict[str, Any]) -> Any:
     """The stack's outputs for a person, one a line; nested ones by their parent's name."""
     from rich.table import Table

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,6 +74,20 @@ class Terminal:
         seconds = time.monotonic() - started
         if seconds > _SLOW_SECONDS or self.live:
             self.say(f"{title}: done in {duration(seconds)}", style="dim")
+
+    @contextmanager
+    def patience(self, title: str) -> Iterator[None]:
+        """Show that something is under way, but only once it takes so long that one would wonder."""
+        status = self.err.status(title) if self.live else None
+        timer = Timer(_SLOW_SECONDS, status.start if status is not None else lambda: self.say(f"{title} ..."))
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            if status is not None:
+                status.stop()
 
 
 def duration(seconds: float) -> str:

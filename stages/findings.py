@@ -32,9 +32,9 @@ class Finding:
         """For the result and the error record."""
         return asdict(self)
 
-    def lines(self) -> list[str]:
-        """For people."""
-        place = f"{CONFIG_FILE}:{self.line}" if self.line else CONFIG_FILE
+    def lines(self, file: str = CONFIG_FILE) -> list[str]:
+        """For people; `file` is what the configuration is called."""
+        place = f"{file}:{self.line}" if self.line else file
         first = f"{'warning: ' if self.warning else ''}{place}  {self.field}".rstrip()
         return [first, *(f"  {line}" for text in (self.cause, self.fix) for line in text.splitlines())]
 

@@ -49,13 +49,13 @@ def test_a_wrong_configuration_ends_with_status_2_and_every_problem(tmp_path: Pa
     wrong.write_text('version: "1.0"\nbuild: {commands: [""]}\nenvironments: []\n')
     shown = automation("validate", str(wrong), "--json")
     assert shown.returncode == 2
-    fields = {each["field"] for each in json.loads(shown.stdout)["problems"]}
+    fields = {each["field"] for each in json.loads(shown.stdout)["findings"]}
     assert len(fields) == 2
     assert "Traceback" not in shown.stderr
 
 
 def test_an_error_has_its_traceback_when_that_was_asked_for() -> None:
-    shown = automation("validate", "nothing.yaml", "--debug")
+    shown = automation("render", "--config", "nothing.yaml", "--debug")
     assert shown.returncode != 0
     assert "Traceback" in shown.stderr
 
