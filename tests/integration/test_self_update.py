@@ -135,6 +135,7 @@ spec: {policyName: no-new-shape, validationActions: [Deny]}
 
 # Pulumi's SDK leaves the event loop of a failed program open until another one runs.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_failed_update_leaves_the_shape_and_is_tried_again(target: Target) -> None:
     before = stages(target)
     with target.kubernetes.client() as client:
