@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from aphex.loader import parse_config
 from stages.access import AccountAccess, account_access
 from stages.account_checks import AccountCheck, account_checks, account_findings
-from tests.support.sts import Refusal, Sts, sts_server
+from tests.support.sts import Refusal, Sts
+from tests.support.sts_pod import OWN_ROLE, sts_pod
 
 EXAMPLES = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -30,15 +31,7 @@ regions = st.sampled_from(["us-east-1", "eu-west-1", "ap-east-1"])
 
 @pytest.fixture(scope="module")
 def sts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sts]:
-    token = tmp_path_factory.mktemp("pod") / "token"
-    token.write_text("a token")
-    with sts_server() as server, pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-            patch.delenv(name, raising=False)
-        patch.setenv("AWS_ENDPOINT_URL_STS", server.url)
-        patch.setenv("AWS_REGION", "us-east-1")
-        patch.setenv("AWS_ROLE_ARN", f"arn:aws:iam::{PIPELINE}:role/aphex-shop-deploy")
-        patch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    with sts_pod(tmp_path_factory.mktemp("pod")) as server:
         yield server
 
 
@@ -62,7 +55,7 @@ def test_another_account_is_reached_by_its_role_alone(
     ]
     web, assumed, called = sts.requests
     assert (web["RoleArn"], assumed["RoleArn"], called["role"]) == (
-        f"arn:aws:iam::{PIPELINE}:role/aphex-shop-deploy",
+        OWN_ROLE,
         arn,
         arn,
     )
