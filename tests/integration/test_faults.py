@@ -144,7 +144,11 @@ def test_a_stage_whose_process_is_killed_is_told_of_and_the_queue_goes_on(team: 
     assert record.stages["build"].status is Status.FAILED
     error = record.stages["build"].error
     assert error is not None
-    assert error["message"] == ""
+    assert (error["type"], error["message"], error["hint"]) == (
+        "Killed",
+        "The stage's process was killed (exit code 137).\nmain: Error (exit code 137)",
+        "Usually it used more memory than its limit: see run.resources in the platform's settings.",
+    )
     assert team.stored(RunKeys(run).log("build")).startswith(kept)
     assert team.word(ACCOUNT, REGION) == "patient"
 
