@@ -17,6 +17,7 @@ _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _REGION_OFF = frozenset(
     {"RegionDisabledException", "InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "OptInRequired"}
 )
+_MALFORMED = frozenset({"ValidationError", "ValidationException", "InvalidParameterValue"})
 _WEB_IDENTITY = "AssumeRoleWithWebIdentity"
 
 
@@ -94,7 +95,7 @@ def tags_refused(error: Exception) -> bool:
 
 def explain(error: Exception, attempt: Attempt) -> AccessProblem:
     """What an error of botocore means for access to an account."""
-    from botocore.exceptions import ClientError, NoCredentialsError
+    from botocore.exceptions import ClientError, NoCredentialsError, ParamValidationError
 
     if isinstance(error, AccessProblem):
         return error
@@ -112,6 +113,8 @@ def explain(error: Exception, attempt: Attempt) -> AccessProblem:
             )
         if _code(error) in _REGION_OFF:
             return _region_off(error, attempt)
+    if isinstance(error, ParamValidationError) or _code(error) in _MALFORMED:
+        return _malformed(error, attempt)
     what = f"the role {attempt.role}" if attempt.role else "the stage's own identity"
     return AccessProblem(
         f"AWS could not be asked with {what} in {attempt.region}: {_text(error)}",
@@ -167,6 +170,16 @@ def _region_off(error: Exception, attempt: Attempt) -> AccessProblem:
         f"The region {attempt.region} does not accept the credentials of {account}: {_text(error)}",
         hint=f"Regions that are not on by default have to be enabled in each account: AWS console > Account > "
         f"AWS Regions, or `aws account enable-region --region-name {attempt.region}`, which takes some minutes.",
+    )
+
+
+def _malformed(error: Exception, attempt: Attempt) -> AccessProblem:
+    """A value that botocore or AWS refuses, whoever asks."""
+    target = f"with the role {attempt.role}" if attempt.role else "with the stage's own identity"
+    return AccessProblem(
+        f"AWS takes no such request {target} in {attempt.region}: {_text(error)}",
+        hint="A value in it is too short, too long or misspelled: compare it with role and external_id in "
+        "aphex-config.yaml. If it is in neither, it is a fault of this program.",
     )
 
 
