@@ -82,12 +82,15 @@ def bootstrap_finding(
             "if its stacks need no bootstrap, set cdk.bootstrap to false.",
         )
     except Exception as error:  # noqa: BLE001  # told: the deployment will show whether it matters
-        what = "may not be read" if is_denied(error) else "could not be read"
+        denied = is_denied(error)
+        what = "may not be read" if denied else "could not be read"
+        arn = f"arn:{partition_of(region)}:ssm:{region}:{account}:parameter{key}"
         return Finding(
             field=field,
             cause=f"The bootstrap version of {region} in account {account} is unknown: {key} {what}: {error}",
-            fix=f"Allow the role ssm:GetParameter on arn:{partition_of(region)}:ssm:{region}:{account}:parameter{key}, "
-            "so that the validation can check it.",
+            fix=f"Allow the role ssm:GetParameter on {arn}, so that the validation can check it."
+            if denied
+            else "Nothing, if the account is bootstrapped: the CDK CLI asks again when it deploys.",
             warning=True,
         )
     if not value.isdigit() or int(value) < MINIMUM_VERSION:
