@@ -1,7 +1,8 @@
 """What ended a pod that could not say it itself: Kubernetes' and Argo's words, in plain ones, with what to do.
 
-The words are those of Kubernetes' container states and pod conditions (kubelet: OOMKilled, Evicted, ErrImagePull,
-ImagePullBackOff, CreateContainerConfigError), and of Argo's controller (workflow/controller/operator.go).
+The words are those of Kubernetes' container states and pod messages (kubelet: OOMKilled, ErrImagePull,
+ImagePullBackOff, CreateContainerConfigError, "The node was low on resource", "imminent node shutdown"), and of Argo's
+controller (workflow/controller: inferFailedReason and getPendingReason in operator.go, exec_control.go).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Reason], ...] = (
         ),
     ),
     (
-        re.compile(r"ephemeral[- ]storage|DiskPressure", re.IGNORECASE),
+        re.compile(r"ephemeral[- ](?:local )?storage|DiskPressure|usage of EmptyDir volume", re.IGNORECASE),
         Reason(
             "OutOfDisk",
             "The pod was evicted because it or its node ran out of disk.",
@@ -45,7 +46,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Reason], ...] = (
         ),
     ),
     (
-        re.compile(r"\bevict", re.IGNORECASE),
+        re.compile(r"\bevict|node was low on resource|node had condition", re.IGNORECASE),
         Reason(
             "Evicted",
             "The pod was evicted from its node.",
@@ -80,7 +81,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Reason], ...] = (
         ),
     ),
     (
-        re.compile(r"unschedulable|insufficient (?:cpu|memory)|nodes are available", re.IGNORECASE),
+        re.compile(r"unschedulable|insufficient (?:cpu|memory)|nodes are available|enough resource", re.IGNORECASE),
         Reason(
             "Unschedulable",
             "No node had room for the stage's pod.",
@@ -88,7 +89,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Reason], ...] = (
         ),
     ),
     (
-        re.compile(r"deadline|exceeded its|timed ?out", re.IGNORECASE),
+        re.compile(r"deadline|exceeded its|duration limit|timed ?out", re.IGNORECASE),
         Reason(
             "DeadlineExceeded",
             "The stage or the run took longer than it may, and was stopped.",
@@ -97,7 +98,9 @@ _KNOWN: tuple[tuple[re.Pattern[str], Reason], ...] = (
         ),
     ),
     (
-        re.compile(r"pod deleted|pod was deleted|pod.*not found|node lost|node is not ready", re.IGNORECASE),
+        re.compile(
+            r"pod deleted|pod was deleted|pod.*not found|node ?lost|node is not ready|is unresponsive", re.IGNORECASE
+        ),
         Reason(
             "PodDeleted",
             "The stage's pod was deleted while it ran.",
@@ -106,7 +109,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], Reason], ...] = (
         ),
     ),
     (
-        re.compile(r"workflow shutdown|stopped with strategy|terminat", re.IGNORECASE),
+        re.compile(r"workflow shutdown|stopped with strategy|^terminated$", re.IGNORECASE),
         Reason("Stopped", "The run was stopped by hand.", "Start it again when it should go on."),
     ),
     (
