@@ -28,10 +28,12 @@ def run(stage: Stage) -> StageResult:
     A part that cannot be done is told, and stops no other.
     """
     parts = _Parts(stage)
-    finished = _completed(stage, parts)
-    metrics = run_metrics(_without_exit(finished))
-    parts.attempt("sending the metrics", lambda: put_metrics(stage.clients.cloudwatch, metrics))
-    told = _notify(stage, parts, finished)
+    finished, last = _completed(stage, parts)
+    told: dict[str, ChannelRecord] = {}
+    if last:
+        metrics = run_metrics(_without_exit(finished))
+        parts.attempt("sending the metrics", lambda: put_metrics(stage.clients.cloudwatch, metrics))
+        told = _notify(stage, parts, finished)
     finished = finished.model_copy(update={"notifications": {**finished.notifications, **told}})
     _tell(stage, finished)
     summary: dict[str, Any] = {"status": finished.status.value, "problems": parts.problems}
@@ -40,8 +42,8 @@ def run(stage: Stage) -> StageResult:
     return StageResult(summary=summary, details={"run": finished.model_dump(mode="json")})
 
 
-def _completed(stage: Stage, parts: _Parts) -> RunRecord:
-    """The run as it ended, written into its record."""
+def _completed(stage: Stage, parts: _Parts) -> tuple[RunRecord, bool]:
+    """The run as it ended, written into its record; false when a later exit handler has written it."""
     context, table, ended_at = stage.context, stage.table, now()
     record = parts.attempt("reading the run's record", table.read) or new_run(context)
     failures = parts.attempt("reading Argo's failures", lambda: parse_failures(context.workflow_failures)) or []
@@ -62,11 +64,11 @@ def _completed(stage: Stage, parts: _Parts) -> RunRecord:
     error = run_error(record.stages, failures, whole) if status is not Status.SUCCEEDED else None
     # A handler that is tried again does not move the end of the run.
     ended_at = record.ended_at if record.status is status and record.ended_at else ended_at
-    own = record.stages.get(StageKind.EXIT.value)
-    begun = own.started_at if own is not None else ended_at
-    if parts.attempt("completing the run's record", lambda: table.end_run(status, ended_at, error, begun)) is False:
-        parts.problem("completing the run's record", "a later exit handler has written it")
-    return record.model_copy(update={"status": status, "ended_at": ended_at, "error": error})
+    end = partial(table.end_run, status, ended_at, error, stage.started)
+    last = parts.attempt("completing the run's record", end) is not False
+    if not last:
+        parts.problem("completing the run's record", "a later exit handler has written it, and tells of it")
+    return record.model_copy(update={"status": status, "ended_at": ended_at, "error": error}), last
 
 
 def _notify(stage: Stage, parts: _Parts, run: RunRecord) -> dict[str, ChannelRecord]:
@@ -85,7 +87,8 @@ def _notify(stage: Stage, parts: _Parts, run: RunRecord) -> dict[str, ChannelRec
         return {}
     results: dict[str, ChannelRecord] = {}
     addresses = _addresses(stage, chosen, run, results)
-    text = message(_without_exit(run), link=_link(stage), recovered="recovered" in happened)
+    recovered = "recovered" in happened
+    text = message(_without_exit(run), link=_link(stage), recovered=recovered, masker=stage.console.masker)
     sent = parts.attempt("sending the notifications", lambda: deliver(addresses, text, run.status))
     results.update(sent or {})
     for name, result in results.items():

@@ -9,7 +9,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aphex.errors import AphexError
@@ -34,7 +34,7 @@ _MAX_RECORD_TEXT = 4_000  # DynamoDB limits an item to 400 kB; the whole error i
 
 @dataclass(frozen=True)
 class Stage:
-    """All that a stage works with."""
+    """All that a stage works with; `started` is when its pod began, RFC 3339 in UTC."""
 
     context: StageContext
     console: Console
@@ -42,6 +42,7 @@ class Stage:
     store: RunStore
     table: RunTable
     workspace: Workspace
+    started: str = field(default_factory=now)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def run_stage(module: str, context: StageContext) -> int:
             store=RunStore(clients, context.bucket),
             table=RunTable(clients, context),
             workspace=workspace,
+            started=now(),
         )
         with _signals_raise() as hush:
             return _Recorded(stage, hush).run(module)
@@ -97,7 +99,6 @@ class _Recorded:
     def __init__(self, stage: Stage, hush: Callable[[], None]) -> None:
         self._stage = stage
         self._hush = hush
-        self._started = now()
         self._log_key = stage.context.keys.log(stage.context.stage)
 
     def run(self, module: str) -> int:
@@ -173,7 +174,7 @@ class _Recorded:
     ) -> StageRecord:
         return StageRecord(
             status=status,
-            started_at=self._started,
+            started_at=self._stage.started,
             ended_at=now() if ended else "",
             pod=self._stage.context.pod,
             log=self._log_key,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aphex.credentials import credential_kind
 from aphex.run import RunRecord, StageKind, StageRecord, Status
 from stages.bounds import cut
 from stages.console import elapsed
+from stages.masking import Masker
 from stages.metrics import seconds_between
 
 MAX_LINES = 20
@@ -36,8 +36,16 @@ class Message:
         ]
 
 
-def message(run: RunRecord, *, link: str, recovered: bool) -> Message:
-    """The notification of a run that has ended."""
+def message(run: RunRecord, *, link: str, recovered: bool, masker: Masker | None = None) -> Message:
+    """The notification of a run that has ended.
+
+    Args:
+        run: its record.
+        link: where it is shown; empty when nobody knows.
+        recovered: whether the run before did not succeed.
+        masker: what replaces the secrets; without it only what has the form of a credential is replaced.
+    """
+    mask = (masker or Masker()).text
     how = "recovered" if recovered else run.status.value
     where = str((run.error or {}).get("stage", "")) if run.status is not Status.SUCCEEDED else ""
     title = _line(f"{run.pipeline}: run {run.run_id} {how}" + (f" at {where}" if where else ""))
@@ -45,8 +53,8 @@ def message(run: RunRecord, *, link: str, recovered: bool) -> Message:
     if link:
         parts.append((f"[{link}]({link})", link, 0))
     if run.error:
-        parts += _failure(run.error)
-    parts.append(_both(lambda code: _facts(run, code), 1))
+        parts += _failure(run.error, mask)
+    parts.append(_both(lambda code: _facts(run, code, mask), 1))
     if stages := _stages(run):
         parts.append(_both(lambda code: "\n".join(_stage_line(name, each, code) for name, each in stages), 2))
     return Message(title=title, parts=tuple(parts))
@@ -63,25 +71,25 @@ def _summary(run: RunRecord, how: str, where: str, code: Callable[[str], str]) -
     return f"Run {code(run.run_id)} of {code(run.pipeline)} {how}{at}{took}."
 
 
-def _failure(error: dict[str, object]) -> list[tuple[str, str, int]]:
-    reason = cut(masked(str(error.get("message", ""))), _REASON)
+def _failure(error: dict[str, object], mask: Callable[[str], str]) -> list[tuple[str, str, int]]:
+    reason = cut(mask(_text(error.get("message"))), _REASON)
     parts = [(_block(reason), reason, 3)] if reason.strip() else []
-    if hint := str(error.get("hint", "")).strip():
+    if hint := mask(_text(error.get("hint"))).strip():
         parts.append((_code(hint), hint, 4))
-    if command := _text(error.get("command")):
-        parts.append(_both(lambda code: f"Command: {code(masked(command))}", 5))
-    lines = [cut(line, _LINE) for line in masked(str(error.get("output", ""))).splitlines()[-MAX_LINES:]]
+    if command := mask(_text(error.get("command"))):
+        parts.append(_both(lambda code: f"Command: {code(command)}", 5))
+    lines = [cut(line, _LINE) for line in mask(_text(error.get("output"))).splitlines()[-MAX_LINES:]]
     if lines:
         tail = "\n".join(lines)
         parts.append((f"Last lines:\n\n{_block(tail)}", f"Last lines:\n{tail}", 6))
     return parts
 
 
-def _facts(run: RunRecord, code: Callable[[str], str]) -> str:
-    subject = next(iter(run.message.splitlines()), "")
+def _facts(run: RunRecord, code: Callable[[str], str], mask: Callable[[str], str]) -> str:
+    subject = mask(next(iter(run.message.splitlines()), ""))
     facts = {
-        "Commit": f"{code(run.commit[:10])} {code(masked(subject))}" if subject else code(run.commit[:10]),
-        "Author": code(run.author) if run.author else "",
+        "Commit": f"{code(run.commit[:10])} {code(subject)}" if subject else code(run.commit[:10]),
+        "Author": code(mask(run.author)) if run.author else "",
         "Branch": code(run.branch) if run.branch else "",
         "Pull request": code(run.pull_request) if run.pull_request else "",
         "Trigger": run.trigger.value.replace("_", " "),
@@ -97,14 +105,6 @@ def _stages(run: RunRecord) -> list[tuple[str, StageRecord]]:
 def _stage_line(name: str, stage: StageRecord, code: Callable[[str], str]) -> str:
     seconds = seconds_between(stage.started_at, stage.ended_at)
     return f"- {code(name)} {stage.status.value}" + (f", {elapsed(seconds)}" if seconds is not None else "")
-
-
-def masked(text: str) -> str:
-    """The text without the lines in which a credential is."""
-    return "\n".join(
-        f"(a line is left out: it has what looks like {kind})" if (kind := credential_kind(line)) else line
-        for line in text.splitlines()
-    )
 
 
 def _text(value: object) -> str:

@@ -61,7 +61,7 @@ Command: npm ci
 
 Last lines:
 added 3 packages
-(a line is left out: it has what looks like a secret that is assigned in the text)
+AWS_SECRET_ACCESS_KEY=***
 error: no such file
 
 - Commit: 0123456789 Sell *more* <b>
