@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -138,14 +139,15 @@ def test_the_log_of_a_running_stage_is_kept(pod: Pod, tmp_path: Path, monkeypatc
 
 
 def test_a_stopped_pod_ends_its_command_and_still_records(pod: Pod) -> None:
-    sha = commit(pod, "echo begun; sleep 61.25")
+    nap = f"61.{os.getpid()}"  # no other sleep on this machine is just as long
+    sha = commit(pod, f"echo begun; sleep {nap}")
     process = pod.start("build", sha)
     output = end_by_signal(process, "begun")
     assert process.returncode == 143
     assert "ended by signal 15" in output
     assert "begun" in pod.text(f"runs/{RUN}/logs/build.log")
     assert pod.item()["stages"]["build"]["status"] == "failed"
-    left = subprocess.run(["pgrep", "-f", "sleep 61[.]25"], capture_output=True, text=True).stdout
+    left = subprocess.run(["pgrep", "-f", f"sleep {nap.replace('.', '[.]')}"], capture_output=True, text=True).stdout
     assert left == ""
 
 
