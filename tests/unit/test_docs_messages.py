@@ -41,7 +41,7 @@ def lines_of_the_code() -> Iterator[re.Pattern[str]]:
 def shown_lines() -> list[str]:
     blocks = re.findall(r"^```text\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     lines = [line.removeprefix("error:").strip() for block in blocks for line in block.splitlines()]
-    place = re.compile(r"aphex-config\.yaml:\d+  \S+")
+    place = re.compile(r"(?:warning: )?aphex-config\.yaml:\d+  \S+")
     return [line for line in lines if line and not place.fullmatch(line)]
 
 
