@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from stages.access_errors import AccessProblem
 from stages.assume import Assumption, assume, own_session
-from tests.support.sts import Refusal, Sts, sts_server
+from tests.support.sts import Refusal, Sts
+from tests.support.sts_pod import sts_pod
 
 ROLE = "arn:aws:iam::222222222222:role/deployer"
 HINT = (
@@ -18,11 +20,8 @@ HINT = (
 
 
 @pytest.fixture
-def sts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sts]:
-    with sts_server() as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+def sts(tmp_path: Path) -> Iterator[Sts]:
+    with sts_pod(tmp_path) as server:
         yield server
 
 

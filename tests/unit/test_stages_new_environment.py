@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import count
@@ -16,7 +17,11 @@ from stages.access import AccountAccess, account_access
 from stages.account_checks import AccountCheck, account_checks, account_findings
 from stages.findings import Finding
 from tests.support.example import example_settings
-from tests.support.sts import Refusal, Request, Sts, sts_server
+from tests.support.moto_endpoint import moto_endpoint
+from tests.support.pod import RUN, Pod, make_stores
+from tests.support.repository import new_repository
+from tests.support.sts import Refusal, Request, Sts
+from tests.support.sts_pod import OWN_ROLE, sts_pod
 
 PIPELINE_ACCOUNT = "123456789012"
 DENIED = Refusal("AccessDenied", "User is not authorized to perform: sts:AssumeRole")
@@ -48,13 +53,8 @@ def assumable(deployed: PipelineConfig, make: Any = workflow_template) -> list[s
 
 
 @pytest.fixture
-def sts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sts]:
-    with sts_server() as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_ROLE_ARN", f"arn:aws:iam::{PIPELINE_ACCOUNT}:role/aphex-shop-validate")
+def sts(tmp_path: Path) -> Iterator[Sts]:
+    with sts_pod(tmp_path) as server:
         yield server
 
 
@@ -91,10 +91,9 @@ def test_a_new_environment_whose_role_is_refused_is_a_warning_in_the_run_that_ad
         ("environments[2].account", True),
     ]
     role = "arn:aws:iam::333333333333:role/deployer"
-    own = f"arn:aws:iam::{PIPELINE_ACCOUNT}:role/aphex-shop-validate"
     assert found[1].cause == (
         f"The pipeline may assume the role {role} only after the self-update of this run, so this tells little: "
-        f"{own} may not assume the role {role} with no external id: "
+        f"{OWN_ROLE} may not assume the role {role} with no external id: "
         "AccessDenied: User is not authorized to perform: sts:AssumeRole\n"
         "AWS gives this answer also when there is no such role, or when its trust policy asks for another external id."
     )
@@ -107,7 +106,7 @@ def test_a_new_environment_whose_role_is_refused_is_a_warning_in_the_run_that_ad
         '  "Effect": "Allow",\n'
         '  "Principal": {\n'
         '    "AWS": [\n'
-        f'      "{own}"\n'
+        f'      "{OWN_ROLE}"\n'
         "    ]\n"
         "  },\n"
         '  "Action": [\n'
@@ -116,6 +115,26 @@ def test_a_new_environment_whose_role_is_refused_is_a_warning_in_the_run_that_ad
         "  ]\n"
         "}"
     )
+
+
+def test_the_stage_goes_on_with_such_a_warning(sts: Sts, tmp_path: Path) -> None:
+    sts.refuse = lambda request: DENIED if request["Action"] == "AssumeRole" else None
+    dev, prod = environment("dev", "222222222222", "deployer"), environment("prod", "333333333333", "deployer")
+    commit = config(dev, prod).model_dump(mode="json", exclude_none=True)
+    with moto_endpoint() as aws:
+        make_stores(aws)
+        pod = Pod(aws, new_repository(tmp_path / "repository"), tmp_path)
+        sha = pod.repository.commit({"aphex-config.yaml": json.dumps(commit), "app/cdk.json": "{}"})
+        known = {"AWS_ENDPOINT_URL_STS": sts.url, "APHEX_ASSUMABLE": "arn:aws:iam::444444444444:role/another"}
+        ended = pod.run("validate", sha, **known)
+        assert (ended.exit_code, ended.result["warnings"]) == (0, 2), ended.output
+        ended = pod.run("validate", sha, **{**known, "APHEX_ASSUMABLE": " ".join(assumable(config(dev)) or [])})
+        assert ended.exit_code == 1
+        found = pod.json(f"runs/{RUN}/errors/validate.json")["findings"]
+        assert [(each["field"], each["warning"]) for each in found] == [
+            ("environments[0].role", False),
+            ("environments[1].role", True),
+        ]
 
 
 def test_the_run_after_it_takes_the_same_for_a_finding(sts: Sts, tmp_path: Path) -> None:
