@@ -16,6 +16,7 @@ from automation.resolve import find
 from automation.runs import RunView
 
 if TYPE_CHECKING:
+    from aphex.run import RunRecord
     from automation.target import Target
 
 _LATEST = 10
@@ -85,6 +86,8 @@ def summarize(target: Target, run: RunView, terminal: Terminal) -> None:
     terminal.show(headline(run))
     terminal.show(run_table(run))
     record = read_record(target, run.name)
+    for line in reason(record):
+        terminal.show(line)
     outputs = record.outputs if record else {}
     if outputs:
         terminal.show(outputs_table(outputs))
@@ -93,7 +96,22 @@ def summarize(target: Target, run: RunView, terminal: Terminal) -> None:
         f"python -m automation logs {run.name} {target.options}"
     )
     terminal.show(f"Argo:  {argo_link(target, run.name)}")
-    terminal.result({**run.document(), "outputs": outputs, "argo_url": argo_link(target, run.name)})
+    error = record.error if record else None
+    terminal.result({**run.document(), "error": error, "outputs": outputs, "argo_url": argo_link(target, run.name)})
+
+
+def reason(record: RunRecord | None, *, output: bool = True) -> list[str]:
+    """Why a run did not succeed, for a person: the stage, its message and hint, and the last lines of what it ran."""
+    error = record.error if record else None
+    if record is None or not error:
+        return []
+    where = f" at {error['stage']}" if error.get("stage") else ""
+    first, *rest = str(error.get("message", "")).splitlines() or [""]
+    lines = [f"{record.status.value.capitalize()}{where}: {first}", *(f"  {line}" for line in rest)]
+    lines += [f"  {line}" for line in str(error.get("hint", "")).splitlines()]
+    if output and (tail := str(error.get("output", "")).splitlines()):
+        lines += ["  Last lines:", *(f"    {line}" for line in tail)]
+    return lines
 
 
 def outputs_table(outputs: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Any:
@@ -210,7 +228,19 @@ def show_status(options: TargetOptions, terminal: Terminal) -> None:
     document["runs"] = [run.document() for run in runs]
     terminal.show(f"Pipeline {target.settings.pipeline} in namespace {target.settings.namespace}")
     terminal.show(runs_table(runs) if runs else "No runs yet.")
+    if runs and (error := show_latest(target, runs[0], terminal)):
+        document["runs"][0]["error"] = error
     terminal.result(document)
+
+
+def show_latest(target: Target, run: RunView, terminal: Terminal) -> dict[str, Any] | None:
+    """Tell why the latest run did not succeed, when it is over and did not; its error."""
+    if not run.finished or run.status == "succeeded":
+        return None
+    record = read_record(target, run.name)
+    for line in reason(record, output=False):
+        terminal.show(line)
+    return record.error if record else None
 
 
 def runs_table(runs: list[RunView]) -> Any:
