@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -19,7 +20,7 @@ from stages.context import StageContext
 from stages.metrics import deployment_metrics, put_metrics
 from stages.table import RunTable
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
-from tests.support.pod import Pod, make_stores
+from tests.support.pod import TABLE, Pod, make_stores
 from tests.support.repository import Repository
 
 EXAMPLES = settings(max_examples=100, deadline=None)
@@ -164,33 +165,51 @@ def test_a_deployment_emits_its_metric(
     good, bad = (1.0, 0.0) if status is Status.SUCCEEDED else (0.0, 1.0)
     dimensions = {"Pipeline": pipeline, "Environment": environment, "Stack": stack}
     chosen = [dict(list(dimensions.items())[:size]) for size in (1, 2, 3)]
-    for each in chosen:
-        assert read_metrics(aws, each) == pytest.approx((good, bad, seconds))
+    assert read_metrics(aws, chosen) == [pytest.approx((good, bad, seconds))] * 3
 
 
 NAMES = ("DeploymentSucceeded", "DeploymentFailed", "DeploymentDuration")
 
 
-def read_metrics(aws: MotoEndpoint, dimensions: dict[str, str]) -> tuple[float, ...]:
-    """The sums of a deployment's metrics with exactly these dimensions."""
+def read_metrics(aws: MotoEndpoint, chosen: list[dict[str, str]]) -> list[tuple[float, ...]]:
+    """The sums of a deployment's metrics with exactly these dimensions, for each of them."""
     now = datetime.now(UTC)
-    metric = {
-        "Namespace": "AphexPipeline",
-        "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
-    }
-    queries = [
-        {"Id": name.lower(), "MetricStat": {"Metric": {**metric, "MetricName": name}, "Period": 86_400, "Stat": "Sum"}}
-        for name in NAMES
-    ]
+    queries = []
+    for number, dimensions in enumerate(chosen):
+        metric = {
+            "Namespace": "AphexPipeline",
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+        }
+        queries += [
+            {
+                "Id": f"{name.lower()}{number}",
+                "MetricStat": {"Metric": {**metric, "MetricName": name}, "Period": 86_400, "Stat": "Sum"},
+            }
+            for name in NAMES
+        ]
     answer = cloudwatch(aws).get_metric_data(
         MetricDataQueries=queries, StartTime=now - timedelta(days=1), EndTime=now + timedelta(days=1)
     )
-    return tuple(each["Values"][0] for each in answer["MetricDataResults"])
+    found = {each["Id"]: each["Values"][0] for each in answer["MetricDataResults"]}
+    return [tuple(found[f"{name.lower()}{number}"] for name in NAMES) for number in range(len(chosen))]
 
 
 @lru_cache
 def cloudwatch(aws: MotoEndpoint) -> Any:
     return aws.client("cloudwatch")
+
+
+def write_much(table: RunTable, name: str) -> None:
+    """Write all that the stages of an environment may have to say, and more."""
+    big = "€" * 5_000
+    error = {"type": "DeploymentFailed", "message": big, "hint": big, "command": [big, big], "stack": "App"}
+    failed = StageRecord(status=Status.FAILED, started_at=BEGAN, ended_at=ENDED, error=error)
+    assert table.set_stage(f"deploy-{name}", failed)
+    result = {"reports": [{"name": big}] * 4}
+    passed = StageRecord(status=Status.SUCCEEDED, started_at=BEGAN, ended_at=ENDED, result=result)
+    assert table.set_stage(f"test-{name}", passed)
+    table.set_outputs(name, {"App": {f"Key{index}": "v" * 1_000 for index in range(60)}})
+    table.set_stacks(name, {f"Stack{index}": StackRecord(status=Status.SUCCEEDED) for index in range(20)})
 
 
 def test_fifty_environments_with_much_to_say_fit_into_the_item(
@@ -199,18 +218,16 @@ def test_fifty_environments_with_much_to_say_fit_into_the_item(
     told = context(pod, APHEX_MESSAGE="ä" * 50_000)
     table = RunTable(clients, told)
     table.begin_run()
-    big = "€" * 5_000
-    for number in range(50):
-        name = f"environment-{number:02}"
-        error = {"type": "DeploymentFailed", "message": big, "hint": big, "command": [big, big], "stack": "App"}
-        failed = StageRecord(status=Status.FAILED, started_at=BEGAN, ended_at=ENDED, error=error)
-        assert table.set_stage(f"deploy-{name}", failed)
-        result = {"reports": [{"name": big}] * 4}
-        assert table.set_stage(
-            f"test-{name}", StageRecord(status=Status.SUCCEEDED, started_at=BEGAN, ended_at=ENDED, result=result)
-        )
-        table.set_outputs(name, {"App": {f"Key{index}": "v" * 1_000 for index in range(60)}})
-        table.set_stacks(name, {f"Stack{index}": StackRecord(status=Status.SUCCEEDED) for index in range(20)})
+    write_much(table, "environment-00")
+    # The 48 next ones leave just the same; writing each of them would only take long.
+    item: dict[str, Any] = clients.dynamodb.get_item(TableName=TABLE, Key={"run_id": {"S": told.run}})["Item"]
+    first = json.dumps(item)
+    for number in range(1, 49):
+        copied = json.loads(first.replace("environment-00", f"environment-{number:02}"))
+        for group in ("stages", "outputs", "outputs_at", "stacks"):
+            item[group]["M"] |= copied[group]["M"]
+    clients.dynamodb.put_item(TableName=TABLE, Item=item)
+    write_much(table, "environment-49")
     assert table.end_run(Status.FAILED, ENDED, {"stage": "deploy-environment-00", "message": "It failed."}, ENDED)
     found = table.read()
     assert found is not None
