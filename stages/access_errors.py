@@ -101,6 +101,15 @@ def explain(error: Exception, attempt: Attempt) -> AccessProblem:
         return error
     if isinstance(error, NoCredentialsError):
         return IdentityMissing()
+    if (isinstance(error, OSError) and error.filename) or (
+        isinstance(error, ParamValidationError) and "WebIdentityToken" in str(error)
+    ):
+        return AccessProblem(
+            f"The stage's web identity token cannot be used: {' '.join(_text(error).split())}",
+            hint="The kubelet writes AWS_WEB_IDENTITY_TOKEN_FILE when the service account of the pod has the "
+            "annotation eks.amazonaws.com/role-arn. Check the pod's volumes; on a machine of your own, unset the "
+            "variable or correct it.",
+        )
     if isinstance(error, ClientError):
         if error.operation_name == _WEB_IDENTITY:
             return _web_identity(error, attempt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -203,3 +204,52 @@ def test_a_pod_without_an_identity_is_told_at_once(sts: Sts, tmp_path: Path, mon
         "eks.amazonaws.com/role-arn or a Pod Identity association. On a machine of your own, log in to AWS."
     )
     assert sts.requests == []
+
+
+def test_an_sts_that_is_not_reached_is_no_refusal(sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        with (
+            account_access(tmp_path / "aws-config", ROLE, "eu-west-1", "s1") as access,
+            pytest.raises(AccessProblem) as caught,
+        ):
+            access.session.client("sts").get_caller_identity()
+    assert str(caught.value) == (
+        f"AWS could not be asked with the role {ROLE} in eu-west-1: EndpointConnectionError: Could not connect to the "
+        f'endpoint URL: "{url}/"\n'
+        "Check the network of the pod: proxy, DNS, and the VPC endpoint of STS if there is one; then start again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        (None, "FileNotFoundError: [Errno 2] No such file or directory: '{file}'"),
+        (
+            "",
+            "ParamValidationError: Parameter validation failed: Invalid length for parameter WebIdentityToken, value: "
+            "0, valid min length: 4",
+        ),
+    ],
+)
+def test_a_token_file_that_is_not_there_or_empty(
+    sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None, why: str
+) -> None:
+    file = tmp_path / "given"
+    if token is not None:
+        file.write_text(token)
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(file))
+    with (
+        account_access(tmp_path / "aws-config", ROLE, "eu-west-1", "s1") as access,
+        pytest.raises(AccessProblem) as caught,
+    ):
+        access.session.client("sts").get_caller_identity()
+    assert str(caught.value) == (
+        f"The stage's web identity token cannot be used: {why.format(file=file)}\n"
+        "The kubelet writes AWS_WEB_IDENTITY_TOKEN_FILE when the service account of the pod has the annotation "
+        "eks.amazonaws.com/role-arn. Check the pod's volumes; on a machine of your own, unset the variable or correct "
+        "it."
+    )
