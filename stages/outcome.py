@@ -122,9 +122,15 @@ def run_error(
     name = first_failure(stages)
     if not name:
         said = [str(each.get("message", "")) for each in failures if each.get("message")]
-        reason = explained(said[-1] if said else "")
-        message = reason.message if said else "Argo ended the run without a failure of a stage."
-        return {"stage": "", "type": reason.kind, "message": cut(message), "hint": reason.hint}
+        if not said:
+            return {
+                "stage": "",
+                "type": "RunEnded",
+                "message": "Argo ended the run without a failure of a stage.",
+                "hint": "The run's page in Argo's UI, or `argo get`, shows how its steps ended.",
+            }
+        reason = explained(said[-1])
+        return {"stage": "", "type": reason.kind, "message": cut(reason.message), "hint": reason.hint}
     short = {**(whole or {}), **(stages[name].error or {})}
     error = {"stage": name, **{key: cut(_text(short[key])) for key in _KEPT if short.get(key)}}
     lines = _text((whole or {}).get("output", "")).splitlines()[-_TAIL_LINES:]

@@ -1,45 +1,21 @@
-"""The exit handler as a whole: real records in a moto server, channels at real receivers, the process that sends."""
+"""Whom the exit handler tells what: real channels, and the process that really sends."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from boto3.dynamodb.types import TypeDeserializer
 
-from aphex.run import StackRecord, StageRecord, Status
+from aphex.run import Status
 from stages import exit as exit_handler
-from stages.__main__ import STAGES
-from stages.clients import PipelineClients
-from stages.console import Console
-from stages.context import StageContext
 from stages.notify.delivery import deliver
-from stages.runner import Stage, run_stage
-from stages.stack_records import StackRecords
-from stages.store import RunStore
-from stages.table import RunTable
-from stages.workspace import Workspace
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
-from tests.support.pod import BUCKET, TABLE, Pod, make_stores
 from tests.support.receivers import WebReceiver, hanging_port, web_receiver
-from tests.support.repository import new_repository
-
-BEGAN, ENDED = "2026-01-02T03:04:05Z", "2026-01-02T03:06:10Z"
-COMMAND = r"printf 'token ghp_%036d\n' 7; echo 'no such file' >&2; exit 3"
-CONFIG = """\
-version: "1.0"
-build:
-  commands: ["echo one", "printf 'token ghp_%036d\\\\n' 7; echo 'no such file' >&2; exit 3"]
-environments:
-  - {name: dev, region: us-east-1, account: "222222222222", role: "arn:aws:iam::222222222222:role/aphex-deployer",
-     stacks: [{name: App, path: app}]}
-"""
+from tests.support.runs import COMMAND, ENDED, Runs, channel, make_runs
 
 
 @pytest.fixture(scope="module")
@@ -54,60 +30,9 @@ def receiver() -> Iterator[WebReceiver]:
         yield web
 
 
-@dataclass
-class Runs:
-    """Runs stages of several runs in this process, on one bucket and table."""
-
-    pod: Pod
-    patch: pytest.MonkeyPatch
-    sha: str
-
-    def context(self, run: str, stage: str, **more: str) -> StageContext:
-        variables = {**self.pod.variables(stage, self.sha), "APHEX_MESSAGE": "Sell more", "APHEX_RUN": run, **more}
-        variables["APHEX_NOTIFICATIONS"] = str(self.pod.folder / "secret")
-        for name, value in variables.items():
-            self.patch.setenv(name, value)
-        return StageContext.from_environment(variables)
-
-    def run(self, run: str, stage: str, **more: str) -> int:
-        return run_stage(STAGES[stage], self.context(run, stage, **more))
-
-    def end(self, run: str, status: str = "Succeeded", **more: str) -> dict[str, Any]:
-        """Run the exit handler; its result."""
-        assert self.run(run, "exit", APHEX_WORKFLOW_STATUS=status, APHEX_WORKFLOW_FAILURES="[]", **more) == 0
-        result: dict[str, Any] = json.loads((self.pod.folder / "result.json").read_text())
-        return result
-
-    def table(self, run: str, **more: str) -> RunTable:
-        return RunTable(PipelineClients("us-east-1"), self.context(run, "build", **more))
-
-    def begun(self, run: str, **stages: Status) -> RunTable:
-        """A run of which some stages have ended; `_` in a name stands for `-`."""
-        table = self.table(run)
-        table.begin_run()
-        for name, status in stages.items():
-            table.set_stage(
-                name.replace("_", "-"), StageRecord(status=status, started_at=BEGAN, ended_at="2026-01-02T03:05:05Z")
-            )
-        return table
-
-
 @pytest.fixture
 def runs(aws: MotoEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
-    aws.reset()
-    make_stores(aws)
-    repository = new_repository(tmp_path / "repository")
-    sha = repository.commit({"aphex-config.yaml": CONFIG, "app/cdk.json": "{}"})
-    (tmp_path / "secret").mkdir()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setattr("stages.exit.now", lambda: ENDED)
-    monkeypatch.setattr("stages.runner.now", lambda: BEGAN)
-    return Runs(Pod(aws, repository, tmp_path), monkeypatch, sha)
-
-
-def channel(name: str, url: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "url": url, **more}
+    return make_runs(aws, tmp_path, monkeypatch)
 
 
 FAILED = """Run shop-1 of shop failed at build after 2 min 5 s.
@@ -264,97 +189,3 @@ def test_an_exit_handler_that_is_tried_again_tells_only_those_that_were_not_told
         ENDED,
         {"good": "sent", "closed": "sent"},
     )
-
-
-def test_an_older_exit_handler_that_is_late_changes_nothing(runs: Runs) -> None:
-    runs.begun("shop-1", build=Status.SUCCEEDED)
-    runs.patch.setattr("stages.runner.now", lambda: "2026-01-02T03:10:00Z")
-    runs.end("shop-1")
-    runs.patch.setattr("stages.runner.now", lambda: "2026-01-02T03:09:00Z")
-    ended = runs.end("shop-1", "Failed")
-    assert ended == {
-        "status": "failed",
-        "problems": ["completing the run's record: a later exit handler has written it, and tells of it"],
-    }
-    record = runs.table("shop-1").read()
-    assert record is not None
-    assert (record.status, record.error, record.stages["exit"].started_at) == (
-        Status.SUCCEEDED,
-        None,
-        "2026-01-02T03:10:00Z",
-    )
-
-
-def test_a_deployment_that_was_interrupted_is_completed_with_its_metrics(runs: Runs) -> None:
-    context = runs.context("shop-1", "environment", APHEX_STAGE="deploy-dev", APHEX_ENVIRONMENT="dev")
-    clients = PipelineClients("us-east-1")
-    runs.begun("shop-1", deploy_dev=Status.RUNNING)
-    with Console(runs.pod.folder / "log") as console:
-        store, table = RunStore(clients, BUCKET), RunTable(clients, context)
-        stacks = StackRecords(Stage(context, console, clients, store, table, Workspace(runs.pod.folder)), "dev")
-        runs.patch.setattr("stages.stack_records.now", lambda: BEGAN)
-        stacks.begin("Data")
-        stacks.end("Data", Status.SUCCEEDED, 12.3456, changed=False)
-        stacks.begin("App")
-    counts = {"Data": (1.0, 0.0), "App": ()}
-    assert {name: deployments(runs, name) for name in counts} == counts
-    assert runs.end("shop-1", "Failed") == {"status": "failed", "problems": []}
-    record = runs.table("shop-1").read()
-    assert record is not None
-    assert record.stacks == {
-        "dev": {
-            "Data": StackRecord(
-                status=Status.SUCCEEDED, started_at=BEGAN, ended_at=BEGAN, seconds=12.346, changed=False
-            ),
-            "App": StackRecord(status=Status.FAILED, started_at=BEGAN, ended_at=ENDED, seconds=125.0),
-        }
-    }
-    assert {name: deployments(runs, name) for name in counts} == {"Data": (1.0, 0.0), "App": (0.0, 1.0)}
-    # A handler that is tried again finds nothing interrupted, and counts nothing twice.
-    runs.end("shop-1", "Failed")
-    assert deployments(runs, "App") == (0.0, 1.0)
-
-
-def deployments(runs: Runs, stack: str) -> tuple[float, ...]:
-    """How many deployments of a stack of dev succeeded and failed, by CloudWatch; nothing when it knows of none."""
-    sums = []
-    for name in ("DeploymentSucceeded", "DeploymentFailed"):
-        answer = runs.pod.aws.client("cloudwatch").get_metric_statistics(
-            Namespace="AphexPipeline",
-            MetricName=name,
-            Dimensions=[
-                {"Name": key, "Value": value}
-                for key, value in {"Pipeline": "shop", "Environment": "dev", "Stack": stack}.items()
-            ],
-            StartTime=time.time() - 86_400,
-            EndTime=time.time() + 86_400,
-            Period=172_800,
-            Statistics=["Sum"],
-        )
-        sums += [each["Sum"] for each in answer["Datapoints"]]
-    return tuple(sums)
-
-
-def latest(runs: Runs, branch: str) -> dict[str, Any]:
-    answer = runs.pod.aws.client("dynamodb").get_item(TableName=TABLE, Key={"run_id": {"S": f"latest#{branch}"}})
-    return {name: TypeDeserializer().deserialize(value) for name, value in answer["Item"].items()}
-
-
-def test_the_latest_run_of_a_branch_is_followed(runs: Runs) -> None:
-    def follow(run: str, status: Status, began: str, branch: str = "main") -> Status | None:
-        return runs.table(run, APHEX_BRANCH=branch).follow_latest(status, began)
-
-    assert follow("shop-1", Status.FAILED, "2026-01-02T03:00:00Z") is None
-    assert follow("shop-3", Status.SUCCEEDED, "2026-01-02T05:00:00Z") is Status.FAILED
-    # A handler that is tried again gets the same answer, one of an older run none, and other branches are others.
-    assert follow("shop-3", Status.SUCCEEDED, "2026-01-02T05:00:00Z") is Status.FAILED
-    assert follow("shop-2", Status.FAILED, "2026-01-02T04:00:00Z") is None
-    assert follow("shop-4", Status.SUCCEEDED, "2026-01-02T04:00:00Z", branch="other") is None
-    assert latest(runs, "main") == {
-        "run_id": "latest#main",
-        "run": "shop-3",
-        "status": "succeeded",
-        "began": "2026-01-02T05:00:00Z",
-        "previous": "failed",
-    }
-    assert follow("shop-5", Status.SUCCEEDED, "2026-01-02T06:00:00Z") is Status.SUCCEEDED

@@ -239,34 +239,6 @@ def test_the_exit_handler_completes_the_record_of_a_killed_pod(pod: Pod) -> None
     assert {"RunFailed", "RunDuration", "StageFailed"} <= metrics
 
 
-def test_a_stage_whose_pod_never_started_is_recorded(pod: Pod) -> None:
-    sha = commit(pod, "true")
-    failures = [failure("deploy-dev(0)", "environment", "ImagePullBackOff: no such image")]
-    pod.run("exit", sha, APHEX_WORKFLOW_STATUS="Failed", APHEX_WORKFLOW_FAILURES=json.dumps(failures))
-    assert pod.item()["stages"]["deploy-dev"]["error"]["message"] == (
-        "The stage's image could not be pulled.\nImagePullBackOff: no such image"
-    )
-
-
-def test_failures_that_cannot_be_read_are_told(pod: Pod) -> None:
-    sha = commit(pod, "true")
-    ended = pod.run("exit", sha, APHEX_WORKFLOW_STATUS="Failed", APHEX_WORKFLOW_FAILURES="{{workflow.failures}}")
-    assert ended.exit_code == 0
-    assert "workflow.failures cannot be read" in ended.result["problems"][0]
-    assert pod.item()["status"] == "failed"
-
-
-def test_the_exit_handler_goes_on_without_a_table(pod: Pod) -> None:
-    sha = commit(pod, "true")
-    pod.aws.client("dynamodb").delete_table(TableName="aphex-shop-runs")
-    ended = pod.run("exit", sha, APHEX_WORKFLOW_STATUS="Succeeded")
-    assert ended.exit_code == 0
-    assert len(ended.result["problems"]) == 3
-    assert "warning: reading the run's record failed" in ended.output
-    assert "Traceback" in pod.text(f"runs/{RUN}/logs/exit.log")
-    assert pod.aws.client("cloudwatch").list_metrics()["Metrics"]
-
-
 def test_the_first_line_waits_for_no_cloud_sdk() -> None:
     code = "import sys, stages.runner, stages.context; sys.exit('boto3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
