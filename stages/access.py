@@ -108,6 +108,7 @@ def account_access(
     tags: Mapping[str, str] | None = None,
     callers: Sequence[str] = (),
     report: Report | None = None,
+    own: CoreSession | None = None,
 ) -> Iterator[AccountAccess]:
     """Write the profile, readable by its owner alone, and remove it at the end.
 
@@ -120,6 +121,7 @@ def account_access(
         tags: session tags.
         callers: further roles that will assume it, which errors name.
         report: where warnings go.
+        own: a session with the stage's own identity; a new one when None.
 
     Raises:
         IdentityMissing: there is no identity from which the role could be assumed.
@@ -128,7 +130,7 @@ def account_access(
         yield AccountAccess(region=region)
         return
     sts_region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or region
-    own = own_session(sts_region)
+    own = own or own_session(sts_region)
     assumption = Assumption(
         role=role,
         session=session,
@@ -171,7 +173,11 @@ def pipeline_roles(context: StageContext, *kinds: str) -> tuple[str, ...]:
 
 @contextmanager
 def environment_access(
-    stage: Stage, environment: Environment, role: str | None, config: Path | None = None
+    stage: Stage,
+    environment: Environment,
+    role: str | None,
+    config: Path | None = None,
+    own: CoreSession | None = None,
 ) -> Iterator[AccountAccess]:
     """Access to an environment's account for a stage.
 
@@ -180,6 +186,7 @@ def environment_access(
         environment: whose account and region it is.
         role: the environment's role or that of its tests.
         config: where the profile goes; the stage's usual place when None.
+        own: see `account_access`.
 
     Raises:
         IdentityMissing: see `account_access`.
@@ -195,5 +202,6 @@ def environment_access(
         tags=session_tags(context, environment.name),
         callers=pipeline_roles(context, "validate", user),
         report=stage.console.line,
+        own=own,
     ) as access:
         yield access

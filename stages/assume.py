@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -52,6 +53,9 @@ IDENTITY_VARIABLES = (
 )
 _NODE_IDENTITY = "iam-role"  # botocore's name for the machine's own role, which is not the stage's
 _MAX_TAG = 256
+_CREATING = (
+    threading.Lock()
+)  # of clients: sessions, which botocore does not share between threads by itself, are shared
 
 Report = Callable[[str], None]
 
@@ -147,7 +151,8 @@ def assume(assumption: Assumption, own: Session, report: Report | None = None) -
     from botocore.config import Config
 
     config = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=30)
-    sts: Any = own.create_client("sts", region_name=assumption.sts_region, config=config)
+    with _CREATING:
+        sts: Any = own.create_client("sts", region_name=assumption.sts_region, config=config)
     request: dict[str, Any] = {"RoleArn": assumption.role, "RoleSessionName": assumption.session}
     if assumption.external_id is not None:
         request["ExternalId"] = assumption.external_id

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from aphex.loader import ConfigError
 from aphex.run import Trigger
 from stages.access import AccountAccess, environment_access
 from stages.account_checks import AccountCheck, account_checks, account_findings
+from stages.assume import own_session
 from stages.context_checks import app_findings, context_findings
 from stages.errors import StageError
 from stages.findings import Finding, configuration_findings, with_lines
@@ -87,11 +90,15 @@ def _tell(stage: Stage, findings: list[Finding]) -> None:
 
 def _check_accounts(stage: Stage, config: PipelineConfig) -> list[Finding]:
     numbers, context = count(), stage.context
+    own = cache(lambda: own_session(context.region))  # one exchange of the identity for all accounts
+    looking = threading.Lock()
 
     @contextmanager
     def connect(check: AccountCheck) -> Iterator[AccountAccess]:
         file = stage.workspace.private / f"aws-config-{next(numbers)}"
-        with environment_access(stage, check.environment, check.role, file) as access:
+        with looking:
+            identity = own() if check.role is not None else None
+        with environment_access(stage, check.environment, check.role, file, identity) as access:
             yield access
 
     wanted = context.environments.split()

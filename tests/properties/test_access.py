@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from aphex.loader import parse_config
 from stages.access import AccountAccess, account_access
 from stages.account_checks import AccountCheck, account_checks, account_findings
+from stages.assume import own_session
 from tests.support.sts import Refusal, Sts
 from tests.support.sts_pod import OWN_ROLE, sts_pod
 
@@ -106,11 +107,12 @@ def test_every_account_is_reached_for_and_each_that_is_not_reached_is_told(
     config = parse_config(json.dumps({**document(places), "cdk": {"bootstrap": False}}))
     numbers, lock = iter(range(1000)), threading.Lock()
     with tempfile.TemporaryDirectory() as folder:
+        own = own_session("us-east-1")
 
         def connect(check: AccountCheck) -> AbstractContextManager[AccountAccess]:
             with lock:
                 file = Path(folder) / str(next(numbers))
-            return account_access(file, check.role, check.environment.region, "s1")
+            return account_access(file, check.role, check.environment.region, "s1", own=own)
 
         checks = account_checks(config, Path(folder))
         findings = account_findings(
@@ -121,6 +123,8 @@ def test_every_account_is_reached_for_and_each_that_is_not_reached_is_told(
         f"arn:aws:iam::{account}:role/tester" for account, _, _, tested in places if tested
     }
     assert set(sts.assumed()) == wanted
+    exchanged = [each for each in sts.requests if each["Action"] == "AssumeRoleWithWebIdentity"]
+    assert len(exchanged) <= 1 + len([check for check in checks if check.role is None])
     told = {check.role for check in checks if any(each.field == check.field for each in findings)}
     unreachable = {role for role in wanted if f"::{refused}:" in role}
     assert {role for role in told if role is not None} == unreachable
