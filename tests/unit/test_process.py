@@ -129,15 +129,15 @@ def test_what_is_not_utf8_is_shown_as_such() -> None:
 
 def test_two_hundred_megabytes_need_no_memory() -> None:
     script = """
-import resource, sys
 from aphex.process import run
+from tests.support.memory import peak_kilobytes
 count = 0
 def on_line(line):
     global count
     count += len(line) + 1
 run(["bash", "-c", "yes 0123456789012345678901234567890123456789012345678 | head -c 200000000"],
     on_line=on_line, keep_lines=50)
-print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(count, peak_kilobytes())
 """
     count, kilobytes = run([sys.executable, "-c", script], cwd=Path(__file__).parents[2]).output.split()
     assert int(count) == 200_000_000

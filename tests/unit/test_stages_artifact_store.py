@@ -297,13 +297,14 @@ def test_an_archive_exchanged_during_the_download_is_told_so(aws: MotoEndpoint, 
 
 
 _MEMORY = """
-import resource, sys
+import sys
 from pathlib import Path
+from tests.support.memory import peak_kilobytes
 from tests.unit.test_stages_artifact_store import fetched, store_at, stored
 store, folder = store_at(sys.argv[1]), Path(sys.argv[2])
 stored(store, folder / sys.argv[3], sys.argv[3])
 fetched(store, sys.argv[3], "a" * 40, folder / "work" / sys.argv[3])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak_kilobytes() // 1024)
 """
 
 
