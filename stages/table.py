@@ -136,12 +136,19 @@ class RunTable:
         """
         condition = "attribute_not_exists(#stages.#exit.#started) OR #stages.#exit.#started <= :started"
         names = {"#stages": "stages", "#exit": "exit", "#started": "started_at"}
-        values = {":status": status.value, ":ended_at": ended_at, ":error": dict(error) if error else None}
-        return self._update(
-            {"#status": "status", "#ended_at": "ended_at", "#error": "error"},
-            values,
-            condition=(condition, names, {":started": started_at}),
-        )
+
+        def write(told: Mapping[str, Any] | None) -> bool:
+            return self._update(
+                {"#status": "status", "#ended_at": "ended_at", "#error": "error"},
+                {":status": status.value, ":ended_at": ended_at, ":error": dict(told) if told else None},
+                condition=(condition, names, {":started": started_at}),
+            )
+
+        try:
+            return write(error)
+        except ItemFull:
+            # How it ended is said in any case; why is in the bucket, at the stage that is named.
+            return write({"stage": (error or {}).get("stage", "")})
 
     def read(self) -> RunRecord | None:
         """The whole item; None when there is none."""
@@ -217,8 +224,6 @@ class RunTable:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationException":
                 raise
-            if "size" in error.response["Error"].get("Message", "").lower():
-                raise ItemFull(f"The run's item is full: {group}.{name} was not written.") from error
             # DynamoDB says so when the map that should hold the entry does not exist.
             self.begin_run()
             return write()
@@ -253,7 +258,10 @@ class RunTable:
                 **more,
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+            if code == "ValidationException" and "size" in text.lower():
+                raise ItemFull(f"The run's item is full: {'.'.join(names.values())} was not written.") from error
+            if code != "ConditionalCheckFailedException":
                 raise
             return False
         return True

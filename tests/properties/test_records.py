@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,7 +19,7 @@ from aphex.run import RunRecord, StackRecord, StageRecord, Status, Trigger
 from stages.clients import PipelineClients
 from stages.context import StageContext
 from stages.metrics import deployment_metrics, put_metrics
-from stages.table import RunTable
+from stages.table import ItemFull, RunTable
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
 from tests.support.pod import TABLE, Pod, make_stores
 from tests.support.repository import Repository
@@ -238,3 +239,18 @@ def test_fifty_environments_with_much_to_say_fit_into_the_item(
     assert found.stages["test-environment-07"].result == {"see": f"runs/{told.run}/results/test-environment-07.json"}
     assert len(found.stacks["environment-49"]) == 20
     assert found.error == {"stage": "deploy-environment-00", "message": "It failed."}
+
+
+def test_a_full_item_still_says_how_the_run_ended(clients: PipelineClients, pod: Pod) -> None:
+    told = context(pod)
+    table = RunTable(clients, told)
+    table.begin_run()
+    item: dict[str, Any] = clients.dynamodb.get_item(TableName=TABLE, Key={"run_id": {"S": told.run}})["Item"]
+    clients.dynamodb.put_item(TableName=TABLE, Item={**item, "filler": {"S": "x" * 403_300}})
+    assert table.end_run(Status.FAILED, ENDED, {"stage": "build", "output": "o" * 3_000}, ENDED)
+    found = table.read()
+    assert found is not None
+    assert (found.status, found.ended_at, found.error) == (Status.FAILED, ENDED, {"stage": "build"})
+    full = "The run's item is full: artifact was not written."
+    with pytest.raises(ItemFull, match=f"^{re.escape(full)}$"):
+        table.set_artifact({"key": "k" * 3_000})
