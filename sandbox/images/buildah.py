@@ -12,13 +12,13 @@ from pathlib import Path
 
 from aphex.errors import AphexError
 from aphex.process import Completed, ProcessError, run
+from sandbox.certificates import host_ca_bundle
 from sandbox.images.recipes import SOURCES
 from sandbox.toolchain import program
 from sandbox.toolchain.cache import Report
 
 _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO")
 _PLACE_OF_CERTIFICATES = "/run/secrets/certificates"
-_SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 # Settings by which people point package managers at a mirror or a proxy.
 _PASSED_ON = (
     "PIP_INDEX_URL",
@@ -108,7 +108,7 @@ class Buildah:
     @contextmanager
     def _build_environment(self) -> Iterator[tuple[Path, Path | None]]:
         """An owner-only file of settings for the build's package managers, and the certificates to mount."""
-        certificates = host_certificates()
+        certificates = host_ca_bundle()
         with tempfile.NamedTemporaryFile("w", dir=self._temporary) as settings:
             settings.write(build_settings(os.environ, certificates is not None))
             settings.flush()
@@ -157,12 +157,6 @@ class Buildah:
             run([skopeo, "copy", *options, source, f"docker://{target}"], env=self._env, label=f"pushing {target}")
         except ProcessError as error:
             raise ImageBuildError(str(error), hint="See whether the registry has room and runs.") from error
-
-
-def host_certificates() -> Path | None:
-    """The certificate authorities that the host trusts; None when it has them in no usual place."""
-    places = (os.environ.get("SSL_CERT_FILE", ""), *_SYSTEM_CERTIFICATES)
-    return next((Path(place).resolve() for place in places if place and Path(place).is_file()), None)
 
 
 def build_settings(environment: Mapping[str, str], certificates: bool) -> str:

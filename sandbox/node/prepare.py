@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.certificates import host_ca_bundle
 from sandbox.images.recipes import tree_digest
 from sandbox.node import cgroups, configuration, trust
 from sandbox.node.certificates import Authority, Subject
@@ -145,7 +146,7 @@ def describe(layout: Layout, network: Network, pid: int) -> SandboxState:
         git_url=f"http://{node}:{GIT_PORT}",
         oidc_issuer=f"https://{node}:{API_PORT}",
         argo_server_url=f"http://{network.argo_ip}:{ARGO_PORT}",
-        ca_bundle=trust.host_ca_bundle(),
+        ca_bundle=host_ca_bundle(),
     )
 
 

@@ -7,20 +7,13 @@ nothing in them too, and a pod's own volume at the same path comes first.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from aphex.process import run
+from sandbox.certificates import host_ca_bundle
 from sandbox.node.layout import Layout
 
 IN_CONTAINERS = "/etc/ssl/certs/ca-certificates.crt"
-_PLACES = (Path(IN_CONTAINERS), Path("/etc/pki/tls/certs/ca-bundle.crt"))
-
-
-def host_ca_bundle() -> Path | None:
-    """The certificate authorities that this machine trusts, its own additions among them."""
-    chosen = [Path(value) for value in (os.environ.get("SSL_CERT_FILE"), os.environ.get("CURL_CA_BUNDLE")) if value]
-    return next((path for path in (*chosen, *_PLACES) if path.is_file()), None)
 
 
 def share(layout: Layout) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from aphex.errors import AphexError
 from sandbox import images, lifecycle, toolchain
+from sandbox.certificates import host_ca_bundle
 from sandbox.node import host, trust
 from sandbox.node.layout import Layout
 from sandbox.providers.kubernetes.api import KubernetesApi
@@ -123,7 +124,7 @@ def test_pods_reach_the_cluster_the_aws_stand_in_and_its_alias(
 
 
 def test_a_pod_trusts_exactly_the_authorities_that_the_host_trusts(run_pod: Callable[[str], str]) -> None:
-    bundle = trust.host_ca_bundle()
+    bundle = host_ca_bundle()
     if bundle is None:
         pytest.skip("this machine has no CA bundle")
     printed = run_pod(

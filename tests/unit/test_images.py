@@ -14,7 +14,8 @@ import pytest
 
 from aphex.errors import AphexError
 from sandbox import images
-from sandbox.images.buildah import build_settings, host_certificates
+from sandbox.certificates import host_ca_bundle
+from sandbox.images.buildah import build_settings
 from sandbox.images.recipes import (
     SOURCES,
     ScratchImage,
@@ -159,7 +160,7 @@ def test_build_settings_reach_the_package_managers_whatever_is_in_them(tmp_path:
 def test_the_hosts_certificates_are_those_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.crt").touch()
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own.crt"))
-    assert host_certificates() == tmp_path / "own.crt"
+    assert host_ca_bundle() == tmp_path / "own.crt"
 
 
 def test_an_image_of_one_program_changes_with_the_program_and_how_it_is_run(tmp_path: Path) -> None:
