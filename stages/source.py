@@ -85,7 +85,7 @@ def _fetch(git: Git, origin: Origin, commit: str) -> None:
         return
     if not whole.ok:
         raise origin.error(whole)
-    if (git.folder / ".git" / "shallow").exists():
+    if says(whole, ("shallow roots are not allowed",)):
         raise CommitMissing(
             f"{origin.what} has no commit {commit} in the part of its history that the server has: its own copy is "
             "shallow.",

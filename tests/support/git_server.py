@@ -33,6 +33,7 @@ class GitServer:
         root: the folder, with `OWNER/NAME.git`.
         url: its address.
         private: whether it asks for the password.
+        old: whether it knows only the first protocol, whose servers may refuse to serve a commit by its SHA.
         faults: how many of the next requests are answered by a closed connection.
         broken: how many of the next are answered with status 503.
         objects: the large files, by their OIDs.
@@ -42,6 +43,7 @@ class GitServer:
     root: Path
     url: str = ""
     private: bool = False
+    old: bool = False
     faults: int = 0
     broken: int = 0
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -80,6 +82,8 @@ class GitServer:
             return self._batch(environ, start)
         if path.startswith("/objects/"):
             return _answer(start, "200 OK", self.objects[path.removeprefix("/objects/")])
+        if self.old:
+            environ.pop("HTTP_GIT_PROTOCOL", None)
         return GitHost(self.root)(environ, start)
 
     def _batch(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
