@@ -61,9 +61,14 @@ def deploy(folder: str, wanted: list[str]) -> int:
 
 
 def create(name: str, template: str) -> bool:
-    """Create a stack; whether that succeeded."""
-    call("CreateStack", StackName=name, TemplateBody=template)
-    return "<StackStatus>CREATE_COMPLETE<" in call("DescribeStacks", StackName=name)
+    """Create a stack, in place of one whose creation was undone; whether that succeeded."""
+    answer = call("CreateStack", StackName=name, TemplateBody=template)
+    status = call("DescribeStacks", StackName=name)
+    if "AlreadyExistsException" in answer and "<StackStatus>ROLLBACK_COMPLETE<" in status:
+        call("DeleteStack", StackName=name)
+        call("CreateStack", StackName=name, TemplateBody=template)
+        status = call("DescribeStacks", StackName=name)
+    return "<StackStatus>CREATE_COMPLETE<" in status
 
 
 def call(action: str, **parameters: str) -> str:
