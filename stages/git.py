@@ -167,8 +167,13 @@ def readable(completed: Completed) -> str:
     return "\n".join(line.rstrip() for line in lines if line.strip() and not line.lower().startswith(advice))
 
 
+# What ssh says of a refusal; of these git itself knows only that it "could not read from remote repository".
+_SSH_SAYS = ("permission denied (", "requested strict checking", "host key verification failed")
+
+
 def reason(completed: Completed) -> str:
-    """The line in which git says why it failed."""
+    """The line in which git, or ssh for it, says why it failed."""
     lines = readable(completed).splitlines()
-    said = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:", "batch response:"))]
+    by_ssh = [line for line in lines if any(words in line.lower() for words in _SSH_SAYS)]
+    said = by_ssh or [line for line in lines if line.startswith(("fatal:", "error:", "ssh:", "batch response:"))]
     return (said or lines or ["no reason given"])[0].removeprefix("fatal: ").removeprefix("error: ")

@@ -218,13 +218,25 @@ def test_large_files_without_git_lfs(server: GitServer, tmp_path: Path, monkeypa
     )
 
 
-@pytest.mark.parametrize("says", [UNKNOWN_HOST, CHANGED_HOST], ids=["unknown", "changed"])
-def test_an_ssh_server_that_is_not_known(says: str, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("says", "line"),
+    [
+        (
+            UNKNOWN_HOST,
+            "No ED25519 host key is known for git.example.com and you have requested strict checking.",
+        ),
+        (CHANGED_HOST, "Host key for git.example.com has changed and you have requested strict checking."),
+    ],
+    ids=["unknown", "changed"],
+)
+def test_an_ssh_server_that_is_not_known(
+    says: str, line: str, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake_ssh(tmp_path / "bin", says, monkeypatch)
     (key / "known_hosts").write_text("", encoding="utf-8")
     assert refusal(ADDRESS, COMMIT, tmp_path / "clone", key) == (
         "HostKeyRefused",
-        f"{ADDRESS}: the server's SSH key is not one of the known hosts.\ngit: Could not read from remote repository.",
+        f"{ADDRESS}: the server's SSH key is not one of the known hosts.\ngit: {line}",
         HOST_KEY_HINT,
     )
 
@@ -233,7 +245,8 @@ def test_an_ssh_server_that_refuses_the_key(key: Path, tmp_path: Path, monkeypat
     fake_ssh(tmp_path / "bin", DENIED, monkeypatch)
     assert refusal(ADDRESS, COMMIT, tmp_path / "clone", key) == (
         "AuthenticationRefused",
-        f"{ADDRESS} was refused with the SSH key of the Secret aphex-git.\ngit: Could not read from remote repository.",
+        f"{ADDRESS} was refused with the SSH key of the Secret aphex-git.\n"
+        "git: git@git.example.com: Permission denied (publickey).",
         "Have they expired, and may they read this repository? They are used for the repository's own host alone. "
         "To replace them, delete the Secret first.\n" + SSH_HINT,
     )
@@ -243,7 +256,8 @@ def test_an_ssh_server_that_wants_a_key_and_there_is_none(tmp_path: Path, monkey
     fake_ssh(tmp_path / "bin", DENIED, monkeypatch)
     assert refusal(ADDRESS, COMMIT, tmp_path / "clone") == (
         "AuthenticationRefused",
-        f"{ADDRESS} asks for credentials, and the pipeline has none.\ngit: Could not read from remote repository.",
+        f"{ADDRESS} asks for credentials, and the pipeline has none.\n"
+        "git: git@git.example.com: Permission denied (publickey).",
         SSH_HINT,
     )
 
@@ -258,6 +272,6 @@ def test_a_submodule_whose_ssh_server_is_not_known(
     assert refusal(server.address(), sha, tmp_path / "clone") == (
         "HostKeyRefused",
         f"The submodule libs/lib ({address}): the server's SSH key is not one of the known hosts.\n"
-        "git: Could not read from remote repository.",
+        "git: No ED25519 host key is known for git.example.com and you have requested strict checking.",
         HOST_KEY_HINT,
     )
