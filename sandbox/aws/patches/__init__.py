@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from sandbox.aws.patches import (
     answers,
+    bucket_logging,
     buckets,
     change_sets,
     custom_resources,
     delete_markers,
+    eks_parts,
     names,
     resource_events,
     stack_work,
@@ -73,6 +75,18 @@ PATCHES: tuple[Patch, ...] = (
         cause="Stacks cannot set a bucket's versioning, access block, lifecycle or policy; conditions deny everybody.",
         link=f"{MOTO_SOURCE}/s3/models.py#L1539",
         apply=buckets.apply,
+    ),
+    Patch(
+        name="bucket-logging",
+        cause="Access logs need a policy of one resource, fail on statements for everybody, and lose their key format.",
+        link=f"{MOTO_SOURCE}/s3/models.py#L1361",
+        apply=bucket_logging.apply,
+    ),
+    Patch(
+        name="eks-parts",
+        cause="EKS has no add-ons, access entries or pod identity associations, and tags of clusters alone.",
+        link=f"{MOTO_SOURCE}/eks/models.py",
+        apply=eks_parts.apply,
     ),
     Patch(
         name="names",

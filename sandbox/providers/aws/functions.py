@@ -1,11 +1,12 @@
-"""The functions of the `aws` package that the programs call: who is calling, and where."""
+"""The functions of the `aws` package that the programs call: who is calling, where, and what a secret says."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 
 from sandbox.providers.aws.endpoint import Aws
-from sandbox.providers.base import Properties, UnknownFunction
+from sandbox.providers.base import Properties, Secret, UnknownFunction
 
 
 def call(aws: Aws, token: str, args: Properties) -> Properties:
@@ -46,8 +47,31 @@ def _partition(aws: Aws, args: Properties) -> Properties:  # noqa: ARG001
     return {"partition": partition, "id": partition, "dnsSuffix": suffix, "reverseDnsPrefix": reverse}
 
 
+def _secret_version(aws: Aws, args: Properties) -> Properties:
+    """One version of a secret; what it says is secret whatever the program does with it."""
+    region = args.get("region") or aws.region
+    asked = {"SecretId": args["secretId"], "VersionId": args.get("versionId"), "VersionStage": args.get("versionStage")}
+    found = aws.client("secretsmanager", region).get_secret_value(
+        **{key: value for key, value in asked.items() if value}
+    )
+    version = args.get("versionId") or args.get("versionStage") or "AWSCURRENT"
+    return {
+        "arn": found["ARN"],
+        "createdDate": found["CreatedDate"].isoformat(),
+        "id": f"{args['secretId']}|{version}",
+        "region": region,
+        "secretId": args["secretId"],
+        "secretBinary": Secret(base64.b64encode(found.get("SecretBinary", b"")).decode()),
+        "secretString": Secret(found.get("SecretString", "")),
+        "versionId": found["VersionId"],
+        "versionStage": args.get("versionStage"),
+        "versionStages": found.get("VersionStages", []),
+    }
+
+
 _FUNCTIONS: dict[str, Callable[[Aws, Properties], Properties]] = {
     "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
     "aws:index/getRegion:getRegion": _region,
     "aws:index/getPartition:getPartition": _partition,
+    "aws:secretsmanager/getSecretVersion:getSecretVersion": _secret_version,
 }

@@ -81,6 +81,12 @@ def _versioning(answer: Mapping[str, Any]) -> Properties:
     return {"versioningConfiguration": pruned(status)}
 
 
+def _logging(inputs: Properties) -> dict[str, Any]:
+    # S3 wants the prefix also when it is empty.
+    asked = {key: value for key, value in inputs.items() if key in ("targetBucket", "targetObjectKeyFormat")}
+    return {**to_aws(asked), "TargetPrefix": inputs["targetPrefix"]}
+
+
 def _lifecycle_rule(rule: Properties) -> dict[str, Any]:
     renamed: dict[str, Any] = to_aws(rule, _LIFECYCLE_NAMES)
     both = (rule.get("filter") or {}).get("and")
@@ -212,4 +218,21 @@ OWNERSHIP = BucketSetting(
     {"OwnershipControlsNotFoundError"},
 )
 
-SETTINGS = (VERSIONING, ENCRYPTION, LIFECYCLE, PUBLIC_ACCESS_BLOCK, POLICY, OWNERSHIP)
+LOGGING = BucketSetting(
+    Schema(
+        token="aws:s3/bucketLogging:BucketLogging",
+        inputs=frozenset({"bucket", "targetBucket", "targetObjectKeyFormat", "targetPrefix"}),
+        required=frozenset({"bucket", "targetBucket", "targetPrefix"}),
+        replaces=frozenset({"bucket"}),
+    ),
+    Calls(
+        put="put_bucket_logging",
+        get="get_bucket_logging",
+        argument="BucketLoggingStatus",
+        body=lambda inputs: {"LoggingEnabled": _logging(inputs)} if inputs.get("targetBucket") else {},
+        found=lambda answer: from_aws(answer.get("LoggingEnabled", {})),
+        unset={"targetBucket": ""},
+    ),
+)
+
+SETTINGS = (VERSIONING, ENCRYPTION, LIFECYCLE, PUBLIC_ACCESS_BLOCK, POLICY, OWNERSHIP, LOGGING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.providers.aws import dynamodb, iam, kms, logs, s3_bucket, s3_settings
+from sandbox.providers.aws import cloudwatch, dynamodb, eks_access, iam, kms, logs, s3_bucket, s3_settings
 from sandbox.providers.aws.resource import ResourceType
 
 _ALL: tuple[ResourceType, ...] = (
@@ -16,6 +16,9 @@ _ALL: tuple[ResourceType, ...] = (
     kms.Key(),
     kms.Alias(),
     logs.LogGroup(),
+    cloudwatch.Dashboard(),
+    cloudwatch.MetricAlarm(),
+    eks_access.PodIdentityAssociation(),
 )
 
 TYPES: dict[str, ResourceType] = {kind.schema.token: kind for kind in _ALL}
