@@ -54,8 +54,10 @@ test-fast: $(READY) ## Run the tests that need neither root nor the sandbox
 golden: $(READY) ## Write the golden manifests, the JSON Schema and the configuration reference anew
 	@$(BIN)/python -m tests.golden.test_manifests
 	@mkdir -p build
-	@$(BIN)/python -m aphex.schema > build/generated && mv build/generated docs/aphex-config.schema.json
-	@$(BIN)/python -m aphex.reference docs/examples/*.yaml > build/generated && mv build/generated docs/configuration.md
+	@$(BIN)/python -m aphex.schema aphex-config.yaml > build/generated && mv build/generated docs/aphex-config.schema.json
+	@$(BIN)/python -m aphex.schema aphex-cluster.yaml > build/generated && mv build/generated docs/aphex-cluster.schema.json
+	@$(BIN)/python -m aphex.reference aphex-config.yaml docs/examples/*.yaml > build/generated && mv build/generated docs/configuration.md
+	@$(BIN)/python -m aphex.reference aphex-cluster.yaml docs/examples/cluster/*.yaml > build/generated && mv build/generated docs/cluster-configuration.md
 
 docs: $(READY) ## Build the documentation as a site, in build/docs
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs

@@ -1,4 +1,4 @@
-"""Reads aphex-config.yaml and says exactly where it is wrong: file, line, field, value and what would be right."""
+"""Reads aphex-config.yaml and aphex-cluster.yaml and says exactly where one is wrong: file, line, field and value."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from aphex.cluster_config import CLUSTER_FILE, ClusterConfig
 from aphex.config import CONFIG_FILE, PipelineConfig
 from aphex.credentials import credential_kind, find_credentials
 from aphex.errors import AphexError
+from aphex.values import Model
 
+AnyConfig = TypeVar("AnyConfig", bound=Model)
 FieldPath = tuple[str | int, ...]
 
 
@@ -62,16 +65,24 @@ def load_config(path: Path, *, shown_as: str = "") -> PipelineConfig:
     Raises:
         ConfigError: it is missing, is not UTF-8 YAML, does not fit the schema, or holds a credential.
     """
+    missing = f"There is no such file. A pipeline needs {CONFIG_FILE} at the root of its repository."
     source = shown_as or str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        message = f"There is no such file. A pipeline needs {CONFIG_FILE} at the root of its repository."
-        raise ConfigError([Problem(source=source, line=0, field="", message=message)]) from None
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8 text: {error.reason} at byte {error.start}."
-        raise ConfigError([Problem(source=source, line=0, field="", message=message)]) from None
-    return parse_config(text, source=source)
+    return parse_config(_text(path, source, missing), source=source)
+
+
+def load_cluster_config(path: Path, *, shown_as: str = "") -> ClusterConfig:
+    """Read the file of a cluster.
+
+    Args:
+        path: the file.
+        shown_as: what to call it in errors; its path when empty.
+
+    Raises:
+        ConfigError: it is missing, is not UTF-8 YAML, does not fit the schema, or holds a credential.
+    """
+    missing = f"There is no such file. A cluster needs {CLUSTER_FILE}, which says where it is and who reaches it."
+    source = shown_as or str(path)
+    return parse_cluster_config(_text(path, source, missing), source=source)
 
 
 def parse_config(text: str, *, source: str = CONFIG_FILE) -> PipelineConfig:
@@ -80,7 +91,30 @@ def parse_config(text: str, *, source: str = CONFIG_FILE) -> PipelineConfig:
     Raises:
         ConfigError: see `load_config`.
     """
-    document = _parse_yaml(text, source)
+    return _parse(text, source, PipelineConfig)
+
+
+def parse_cluster_config(text: str, *, source: str = CLUSTER_FILE) -> ClusterConfig:
+    """Make a cluster's configuration of YAML text.
+
+    Raises:
+        ConfigError: see `load_cluster_config`.
+    """
+    return _parse(text, source, ClusterConfig)
+
+
+def _text(path: Path, source: str, missing: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise ConfigError([Problem(source=source, line=0, field="", message=missing)]) from None
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 text: {error.reason} at byte {error.start}."
+        raise ConfigError([Problem(source=source, line=0, field="", message=message)]) from None
+
+
+def _parse(text: str, source: str, model: type[AnyConfig]) -> AnyConfig:
+    document = _parse_yaml(text, source, model)
     plain = _plain(document)
     problems = [
         Problem(
@@ -92,7 +126,7 @@ def parse_config(text: str, *, source: str = CONFIG_FILE) -> PipelineConfig:
         for found in find_credentials(plain)
     ]
     try:
-        config = PipelineConfig.model_validate(plain)
+        config = model.model_validate(plain)
     except ValidationError as error:
         problems += [_problem(details, document, source) for details in error.errors(include_url=False)]
         raise ConfigError(_without_echo(problems)) from None
@@ -103,7 +137,7 @@ def parse_config(text: str, *, source: str = CONFIG_FILE) -> PipelineConfig:
 
 def field_lines(path: Path, fields: Iterable[str]) -> dict[str, int]:
     """The lines of fields in a configuration file that can be read, such as that of `environments[1].region`."""
-    document = _parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    document = _parse_yaml(path.read_text(encoding="utf-8"), str(path), PipelineConfig)
     return {field: _line(document, _parts(field)) for field in fields}
 
 
@@ -120,7 +154,7 @@ def field_path(path: FieldPath) -> str:
     return text
 
 
-def _parse_yaml(text: str, source: str) -> Any:
+def _parse_yaml(text: str, source: str, model: type[Model]) -> Any:
     try:
         document = YAML(typ="rt").load(StringIO(text))
     except MarkedYAMLError as error:
@@ -132,7 +166,8 @@ def _parse_yaml(text: str, source: str) -> Any:
         message = f"is not YAML: {str(error).splitlines()[0]}"
         raise ConfigError([Problem(source=source, line=0, field="", message=message)]) from None
     if not isinstance(document, CommentedMap):
-        message = "has no settings. It must be a mapping that begins with version, build and environments."
+        *first, last = [name for name, field in model.model_fields.items() if field.is_required()]
+        message = f"has no settings. It must be a mapping that begins with {', '.join(first)} and {last}."
         raise ConfigError([Problem(source=source, line=1, field="", message=message)])
     return document
 

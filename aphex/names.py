@@ -1,4 +1,4 @@
-"""What a pipeline's own resources are called, so that two pipelines never clash."""
+"""What a pipeline's and a cluster's own resources are called, so that two of them never clash."""
 
 from __future__ import annotations
 
@@ -88,3 +88,43 @@ class PipelineNames:
     def role(self, kind: str) -> str:
         """The IAM role of a kind of stage."""
         return limited(f"aphex-{self.pipeline}-{kind}", _MAX_ROLE)
+
+
+@dataclass(frozen=True)
+class ClusterNames:
+    """The names that follow from a cluster's own name."""
+
+    cluster: str
+
+    @property
+    def stack(self) -> str:
+        """The Pulumi stack; the prefix keeps it apart from a pipeline's."""
+        return f"cluster-{self.cluster}"
+
+    @property
+    def eks(self) -> str:
+        """The EKS cluster."""
+        return f"aphex-{self.cluster}"
+
+    @property
+    def control_plane_logs(self) -> str:
+        """The log group that EKS writes to; it makes one of this name itself when there is none."""
+        return f"/aws/eks/{self.eks}/cluster"
+
+    @property
+    def flow_logs(self) -> str:
+        """The log group of the network's flow logs."""
+        return f"/aphex/{self.cluster}/flow-logs"
+
+    @property
+    def key_alias(self) -> str:
+        """The alias of the key that encrypts what the cluster keeps."""
+        return f"alias/{self.eks}"
+
+    def repository(self, image: str) -> str:
+        """The ECR repository of an image."""
+        return f"{self.eks}/{image}"
+
+    def role(self, kind: str) -> str:
+        """The IAM role of a part of the cluster."""
+        return limited(f"aphex-cluster-{self.cluster}-{kind}", _MAX_ROLE)

@@ -1,14 +1,19 @@
-"""The kinds of value in aphex-config.yaml: durations, accounts, regions, roles, and what every model of it is."""
+"""The kinds of value in aphex-config.yaml and aphex-cluster.yaml, and what every model of them is."""
 
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from aphex.regions import region_problem
 
+# Wider blocks have no one owner; two halves of the internet would be the internet.
+_WIDEST_SOURCE = 8
+# RFC 1918, and RFC 6598 for those that providers share.
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -50,12 +55,61 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def network_of(cidr: str) -> IPv4Network:
+    """The IPv4 network that a CIDR block such as `10.64.0.0/16` names.
+
+    Raises:
+        ValueError: `cidr` is no such block.
+    """
+    try:
+        loose = ip_network(cidr, strict=False)
+    except ValueError:
+        raise ValueError(f'"{cidr}" is not a CIDR block. Write it as 203.0.113.0/24.') from None
+    if not isinstance(loose, IPv4Network):
+        raise ValueError(f'"{cidr}" is IPv6, which is not supported here. Write an IPv4 block such as 203.0.113.0/24.')
+    if str(loose) != cidr:
+        raise ValueError(f'"{cidr}" is not a CIDR block. Did you mean {loose}?')
+    return loose
+
+
+def is_private(cidr: str) -> bool:
+    """Whether a CIDR block has addresses of private networks, which the internet does not know."""
+    return any(network_of(cidr).subnet_of(network_of(block)) for block in _PRIVATE)
+
+
+def _cidr(text: str) -> str:
+    network_of(text)
+    return text
+
+
+def _source(text: str) -> str:
+    if network_of(text).prefixlen < _WIDEST_SOURCE:
+        raise ValueError(
+            f'"{text}" is open to a large part of the internet. Name the networks that need access, '
+            f"each of /{_WIDEST_SOURCE} or narrower."
+        )
+    return text
+
+
 # The titles are what the configuration reference calls these kinds of value.
 Region = Annotated[str, AfterValidator(_region), Field(title="AWS region")]
 Account = Annotated[str, BeforeValidator(_account), Field(title="AWS account", pattern=r"^\d{12}$")]
 Duration = Annotated[str, AfterValidator(_duration), Field(title="duration")]
 ShellText = Annotated[str, AfterValidator(_not_blank), Field(title="shell command")]
 RoleArn = Annotated[str, Field(title="role ARN", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
+
+Cidr = Annotated[str, AfterValidator(_cidr), Field(title="CIDR block")]
+SourceCidr = Annotated[str, AfterValidator(_source), Field(title="CIDR block")]
+Host = Annotated[
+    str,
+    Field(title="host name", pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$", max_length=253),
+]
+CertificateArn = Annotated[
+    str, Field(title="certificate ARN", pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+$")
+]
+SecretArn = Annotated[
+    str, Field(title="secret ARN", pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+$")
+]
 
 
 class Model(BaseModel):

@@ -20,7 +20,7 @@ html_title = project
 html_show_copyright = False
 html_copy_source = False
 # Files that pages link to and that are no pages.
-html_extra_path = ["aphex-config.schema.json"]
+html_extra_path = ["aphex-cluster.schema.json", "aphex-config.schema.json"]
 
 
 def setup(app: Sphinx) -> None:

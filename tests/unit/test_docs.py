@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
-from aphex.loader import load_config
+from aphex.loader import load_cluster_config, load_config
 from aphex.reference import anchor, read_examples, reference, rules, settings
+from aphex.reference_pages import CLUSTER, PIPELINE, Page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.yaml"))
+CLUSTERS = sorted((DOCS / "examples" / "cluster").glob("*.yaml"))
+REFERENCES = [(PIPELINE, EXAMPLES, "configuration.md"), (CLUSTER, CLUSTERS, "cluster-configuration.md")]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 
 
@@ -37,25 +40,49 @@ def test_an_annotated_example_can_be_used(path: Path) -> None:
     load_config(path)
 
 
-def test_the_examples_together_use_every_setting() -> None:
-    present = {path for document in read_examples(EXAMPLES) for path in used(document)}
-    assert [setting.path for setting in settings() if setting.path not in present] == []
+@pytest.mark.parametrize("path", CLUSTERS, ids=lambda path: path.stem)
+def test_an_annotated_example_of_a_cluster_can_be_used(path: Path) -> None:
+    load_cluster_config(path)
 
 
-def test_every_setting_and_every_rule_is_described() -> None:
-    listed = settings()
+@pytest.mark.parametrize(("page", "examples", "_file"), REFERENCES)
+def test_the_examples_together_use_every_setting(page: Page, examples: list[Path], _file: str) -> None:
+    present = {path for document in read_examples(examples) for path in used(document)}
+    assert [setting.path for setting in settings(page) if setting.path not in present] == []
+
+
+@pytest.mark.parametrize("page", [PIPELINE, CLUSTER], ids=lambda page: page.file)
+def test_every_setting_and_every_rule_is_described(page: Page) -> None:
+    listed = settings(page)
     assert [setting.path for setting in listed if not setting.description.endswith(".")] == []
-    assert all(rule.endswith(".") for rule in [*rules(), *(rule for setting in listed for rule in setting.rules)])
+    rules_below = [rule for setting in listed for rule in setting.rules]
+    assert all(rule.endswith(".") for rule in [*rules(page), *rules_below])
 
 
-def test_every_setting_has_a_place_of_its_own_in_the_reference() -> None:
-    anchors = [anchor(setting.path) for setting in settings()]
+@pytest.mark.parametrize("page", [PIPELINE, CLUSTER], ids=lambda page: page.file)
+def test_every_setting_has_a_place_of_its_own_in_the_reference(page: Page) -> None:
+    anchors = [anchor(setting.path) for setting in settings(page)]
     assert len(set(anchors)) == len(anchors)
 
 
-def test_the_reference_is_current() -> None:
-    published = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    assert published == reference(read_examples(EXAMPLES)), "renew it: make golden"
+@pytest.mark.parametrize("page", [PIPELINE, CLUSTER], ids=lambda page: page.file)
+def test_every_kind_of_value_is_explained(page: Page) -> None:
+    explained = set(re.findall(r"^\| ([\w ]+) \|", page.introduction, re.MULTILINE))
+    kinds = {kind for setting in settings(page) for kind in named_kinds(setting.kind)}
+    assert kinds - explained == set()
+
+
+def named_kinds(kind: str) -> set[str]:
+    """The kinds that a setting's kind names and that are more than YAML's own."""
+    words = kind.removeprefix("list; each entry is ").removeprefix("mapping of names to ")
+    own = ("mapping", "whole number", "list of", "one of", "always", "`true`", "a text or")
+    return set() if words.startswith(own) else {words.removesuffix("s")}
+
+
+@pytest.mark.parametrize(("page", "examples", "file"), REFERENCES)
+def test_the_reference_is_current(page: Page, examples: list[Path], file: str) -> None:
+    published = (DOCS / file).read_text(encoding="utf-8")
+    assert published == reference(read_examples(examples), page), "renew it: make golden"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
