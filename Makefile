@@ -9,7 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(BIN)/uv --quiet
+PYTEST := $(BIN)/python -m pytest
 PYTEST_ARGS ?=
+# pytest ends with 5 when arguments of yours leave it no test in one of the two parts.
+CHOSE_NONE = $(if $(PYTEST_ARGS),test $$? -eq 5,false)
 LOCK_ARGS ?=
 COMPILE := $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
   --custom-compile-command 'make lock'
@@ -46,10 +49,11 @@ lint: $(READY) ## Check style, types, import contracts and dependencies
 
 test: lint ## Run every check and every test
 	@$(BIN)/python -m automation sandbox install
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(PYTEST) -m "not integration" -n 2 --dist loadfile $(PYTEST_ARGS) || $(CHOSE_NONE)
+	@$(PYTEST) -m integration $(PYTEST_ARGS) || $(CHOSE_NONE)
 
 test-fast: $(READY) ## Run the tests that need neither root nor the sandbox
-	@$(BIN)/python -m pytest -m "not integration and not engine" -n 2 $(PYTEST_ARGS)
+	@$(PYTEST) -m "not integration and not engine" -n 2 --dist loadfile $(PYTEST_ARGS)
 
 golden: $(READY) ## Write the golden manifests, the JSON Schema and the configuration reference anew
 	@$(BIN)/python -m tests.golden.test_manifests
