@@ -34,11 +34,7 @@ class Lives:
         expected = self.provider.create(resource, checked, preview=True, timeout=0).outputs
         created = self.provider.create(resource, checked, preview=False, timeout=0)
         life = Life(resource, created.id, checked, created.outputs)
-        unknown = {key for key, value in expected.items() if value is UNKNOWN}
-        assert expected.keys() <= created.outputs.keys(), f"{token} promised {expected.keys() - created.outputs.keys()}"
-        assert {key: created.outputs[key] for key in expected.keys() - unknown} == {
-            key: expected[key] for key in expected.keys() - unknown
-        }
+        _assert_kept(token, expected, created.outputs)
         self.made.append(life)
         self.look(life)
         return life
@@ -91,6 +87,16 @@ class Lives:
 
     def _difference(self, life: Life, old: Properties, new: Properties) -> Difference:
         return self.provider.diff(life.resource, life.id, old, life.outputs, new)
+
+
+def _assert_kept(token: str, expected: Properties, made: Properties) -> None:
+    """See that a preview promised what was then made, and nothing that was not."""
+    assert expected.keys() <= made.keys(), f"{token} promised {expected.keys() - made.keys()}"
+    for key, value in expected.items():
+        if isinstance(value, dict) and isinstance(made[key], dict):
+            _assert_kept(f"{token}.{key}", value, made[key])
+        elif value is not UNKNOWN:
+            assert made[key] == value
 
 
 def lives_on(moto: MotoEndpoint) -> Lives:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from sandbox.aws.patches import (
     answers,
+    audiences,
     bucket_logging,
     buckets,
     change_sets,
     custom_resources,
     delete_markers,
+    eks_clusters,
     eks_parts,
+    endpoints,
     names,
     resource_events,
     stack_work,
@@ -83,10 +86,28 @@ PATCHES: tuple[Patch, ...] = (
         apply=bucket_logging.apply,
     ),
     Patch(
+        name="eks-clusters",
+        cause="EKS forgets most settings of a cluster, shares one issuer among all, and changes no version.",
+        link=f"{MOTO_SOURCE}/eks/models.py#L82",
+        apply=eks_clusters.apply,
+    ),
+    Patch(
         name="eks-parts",
         cause="EKS has no add-ons, access entries or pod identity associations, and tags of clusters alone.",
         link=f"{MOTO_SOURCE}/eks/models.py",
         apply=eks_parts.apply,
+    ),
+    Patch(
+        name="endpoints",
+        cause="An endpoint's routes do not follow its route tables, and it cannot be removed then.",
+        link=f"{MOTO_SOURCE}/ec2/models/vpcs.py#L1032",
+        apply=endpoints.apply,
+    ),
+    Patch(
+        name="audiences",
+        cause="The audiences of an identity provider cannot be changed.",
+        link=f"{MOTO_SOURCE}/iam/responses.py#L1044",
+        apply=audiences.apply,
     ),
     Patch(
         name="names",

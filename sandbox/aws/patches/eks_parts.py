@@ -79,23 +79,8 @@ class Parts:
 
     def create_pod_identity_association(self: Any) -> ActionResult:
         """One role for a service account, at most."""
-        account = _given(self, "namespace", "serviceAccount")
-        for other in parts(_cluster(self), "association").values():
-            if account.items() <= other.items():
-                raise ResourceInUseException(message=f"Association already exists: {other['associationId']}")
-        key = "a-" + mock_random.get_random_string(17, lower_case=True)
-        more = _given(self, "roleArn", "tags", "disableSessionTags", "targetRoleArn", "policy")
-        part = {
-            "clusterName": self._get_param("name"),
-            "associationId": key,
-            "associationArn": _arn(self, "podidentityassociation", key),
-            "tags": {},
-            **account,
-            **more,
-            **_born(),
-        }
-        _add(self, "association", key, part)
-        return ActionResult({"association": part})
+        names = ("namespace", "serviceAccount", "roleArn", "tags", "disableSessionTags", "targetRoleArn", "policy")
+        return ActionResult({"association": _associate(self, _given(self, *names))})
 
     def describe_pod_identity_association(self: Any) -> ActionResult:
         """One association."""
@@ -205,6 +190,7 @@ class Parts:
             **_born(),
         }
         _add(self, "addon", name, part)
+        part["podIdentityAssociations"] = _own_roles(self, part, self._get_param("podIdentityAssociations") or [])
         return ActionResult({"addon": part})
 
     def describe_addon(self: Any) -> ActionResult:
@@ -215,18 +201,52 @@ class Parts:
         """Another version or configuration."""
         part = _find(self, "addon", self._get_param("addonName"))
         part |= _given(self, "addonVersion", "serviceAccountRoleArn", "configurationValues")
+        roles = self._get_param("podIdentityAssociations")
+        if roles is not None:
+            part["podIdentityAssociations"] = _own_roles(self, part, roles)
         part["modifiedAt"] = utcnow()
         return ActionResult({"update": _update("AddonUpdate")})
 
     def delete_addon(self: Any) -> ActionResult:
         """Remove it."""
         part = _find(self, "addon", self._get_param("addonName"))
+        _own_roles(self, part, [])
         del parts(_cluster(self), "addon")[part["addonName"]]
         return ActionResult({"addon": part})
 
     def list_addons(self: Any) -> ActionResult:
         """The names of all."""
         return ActionResult({"addons": sorted(parts(_cluster(self), "addon"))})
+
+
+def _own_roles(self: EKSResponse, addon: Part, roles: list[dict[str, str]]) -> list[str]:
+    """Give an add-on's service accounts exactly these roles, and return the associations' ARNs."""
+    known = parts(_cluster(self), "association")
+    for key in [key for key, part in known.items() if part.get("ownerArn") == addon["addonArn"]]:
+        del known[key]
+    return [
+        _associate(self, {"namespace": "kube-system", "ownerArn": addon["addonArn"], **role})["associationArn"]
+        for role in roles
+    ]
+
+
+def _associate(self: EKSResponse, given: Part) -> Part:
+    """Give a service account its one role."""
+    account = {key: given[key] for key in ("namespace", "serviceAccount")}
+    for other in parts(_cluster(self), "association").values():
+        if account.items() <= other.items():
+            raise ResourceInUseException(message=f"Association already exists: {other['associationId']}")
+    key = "a-" + mock_random.get_random_string(17, lower_case=True)
+    part = {
+        "clusterName": self._get_param("name"),
+        "associationId": key,
+        "associationArn": _arn(self, "podidentityassociation", key),
+        "tags": {},
+        **given,
+        **_born(),
+    }
+    _add(self, "association", key, part)
+    return part
 
 
 def _tags(self: EKSBackend, resource_arn: str) -> dict[str, str]:

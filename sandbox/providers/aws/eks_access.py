@@ -80,3 +80,98 @@ class PodIdentityAssociation(ResourceType):
 def _association(id: str) -> dict[str, str]:
     cluster, association = id.split(",", 1)
     return {"clusterName": cluster, "associationId": association}
+
+
+class AccessEntry(ResourceType):
+    """`aws:eks/accessEntry:AccessEntry`; its id is `CLUSTER:PRINCIPAL`."""
+
+    schema = Schema(
+        token="aws:eks/accessEntry:AccessEntry",
+        inputs=frozenset({"clusterName", "kubernetesGroups", "principalArn", "tags", "type", "userName"}),
+        required=frozenset({"clusterName", "principalArn"}),
+        replaces=frozenset({"clusterName", "principalArn", "type"}),
+        computed=frozenset({"accessEntryArn", "createdAt", "kubernetesGroups", "modifiedAt", "userName"}),
+        defaults={"type": "STANDARD"},
+        sticky=frozenset({"kubernetesGroups", "userName"}),
+    )
+    created_with = schema.known
+    missing = GONE
+
+    def create(self, scope: Scope, inputs: Properties) -> str:
+        """Let the principal in."""
+        asked = {key: inputs.get(key) for key in self.schema.inputs - {"userName"}}
+        scope.client("eks").create_access_entry(**pruned({**asked, "username": inputs.get("userName")}))
+        return f"{inputs['clusterName']}:{inputs['principalArn']}"
+
+    def read(self, scope: Scope, id: str) -> Properties | None:
+        """The entry with its tags."""
+        found = scope.client("eks").describe_access_entry(**_entry(id))["accessEntry"]
+        return {
+            **{key: found[key] for key in ("accessEntryArn", "clusterName", "principalArn", "type")},
+            "userName": found["username"],
+            "kubernetesGroups": found.get("kubernetesGroups", []),
+            "createdAt": found["createdAt"].isoformat(),
+            "modifiedAt": found["modifiedAt"].isoformat(),
+            "tags": _own(found.get("tags")),
+        }
+
+    def apply(self, scope: Scope, id: str, inputs: Properties, changed: Set[str]) -> None:
+        """Change groups, user name or tags."""
+        eks = scope.client("eks")
+        names = {"kubernetesGroups": "kubernetesGroups", "userName": "username"}
+        asked = {aws: inputs[name] for name, aws in names.items() if name in changed & inputs.keys()}
+        if asked:
+            eks.update_access_entry(**_entry(id), **asked)
+        if "tags" in changed:
+            found = eks.describe_access_entry(**_entry(id))["accessEntry"]
+            tag(eks, found["accessEntryArn"], inputs.get("tags"))
+
+    def delete(self, scope: Scope, id: str, outputs: Properties) -> None:
+        """Shut the principal out."""
+        scope.client("eks").delete_access_entry(**_entry(id))
+
+
+class AccessPolicyAssociation(ResourceType):
+    """`aws:eks/accessPolicyAssociation:AccessPolicyAssociation`; its id is `CLUSTER#PRINCIPAL#POLICY`."""
+
+    schema = Schema(
+        token="aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
+        inputs=frozenset({"accessScope", "clusterName", "policyArn", "principalArn"}),
+        required=frozenset({"accessScope", "clusterName", "policyArn", "principalArn"}),
+        replaces=frozenset({"accessScope", "clusterName", "policyArn", "principalArn"}),
+        computed=frozenset({"associatedAt", "modifiedAt"}),
+    )
+    created_with = schema.known
+    missing = GONE
+
+    def create(self, scope: Scope, inputs: Properties) -> str:
+        """Give the principal the policy."""
+        scope.client("eks").associate_access_policy(**pruned({key: inputs[key] for key in self.schema.inputs}))
+        return "#".join(inputs[key] for key in ("clusterName", "principalArn", "policyArn"))
+
+    def read(self, scope: Scope, id: str) -> Properties | None:
+        """The policy's scope; None when the principal does not have the policy."""
+        cluster, principal, policy = id.split("#")
+        pages = scope.client("eks").get_paginator("list_associated_access_policies")
+        for page in pages.paginate(clusterName=cluster, principalArn=principal):
+            for found in page["associatedAccessPolicies"]:
+                if found["policyArn"] == policy:
+                    return {
+                        "clusterName": cluster,
+                        "principalArn": principal,
+                        "policyArn": policy,
+                        "accessScope": found["accessScope"],
+                        "associatedAt": found["associatedAt"].isoformat(),
+                        "modifiedAt": found["modifiedAt"].isoformat(),
+                    }
+        return None
+
+    def delete(self, scope: Scope, id: str, outputs: Properties) -> None:
+        """Take the policy away."""
+        cluster, principal, policy = id.split("#")
+        scope.client("eks").disassociate_access_policy(clusterName=cluster, principalArn=principal, policyArn=policy)
+
+
+def _entry(id: str) -> dict[str, str]:
+    cluster, principal = id.split(":", 1)
+    return {"clusterName": cluster, "principalArn": principal}

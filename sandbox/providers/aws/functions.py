@@ -47,6 +47,30 @@ def _partition(aws: Aws, args: Properties) -> Properties:  # noqa: ARG001
     return {"partition": partition, "id": partition, "dnsSuffix": suffix, "reverseDnsPrefix": reverse}
 
 
+def _availability_zones(aws: Aws, args: Properties) -> Properties:
+    """The zones of a region that are open to everybody and pass the filters."""
+    region = args.get("region") or aws.region
+    filters = [{"Name": item["name"], "Values": item["values"]} for item in args.get("filters") or []]
+    if args.get("state"):
+        filters.append({"Name": "state", "Values": [args["state"]]})
+    found = aws.client("ec2", region).describe_availability_zones(
+        AllAvailabilityZones=bool(args.get("allAvailabilityZones")), Filters=filters
+    )
+    left_out = {*(args.get("excludeNames") or []), *(args.get("excludeZoneIds") or [])}
+    zones = sorted(
+        (zone for zone in found["AvailabilityZones"] if not left_out & {zone["ZoneName"], zone["ZoneId"]}),
+        key=lambda zone: zone["ZoneName"],
+    )
+    return {
+        **args,
+        "id": region,
+        "region": region,
+        "names": [zone["ZoneName"] for zone in zones],
+        "zoneIds": [zone["ZoneId"] for zone in zones],
+        "groupNames": sorted({zone.get("GroupName", region) for zone in zones}),
+    }
+
+
 def _secret_version(aws: Aws, args: Properties) -> Properties:
     """One version of a secret; what it says is secret whatever the program does with it."""
     region = args.get("region") or aws.region
@@ -70,6 +94,7 @@ def _secret_version(aws: Aws, args: Properties) -> Properties:
 
 
 _FUNCTIONS: dict[str, Callable[[Aws, Properties], Properties]] = {
+    "aws:index/getAvailabilityZones:getAvailabilityZones": _availability_zones,
     "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
     "aws:index/getRegion:getRegion": _region,
     "aws:index/getPartition:getPartition": _partition,

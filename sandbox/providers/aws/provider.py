@@ -15,7 +15,6 @@ from sandbox.providers.aws.resource import ResourceType, Scope
 from sandbox.providers.aws.schema import DEFAULTS
 from sandbox.providers.aws.types import TYPES
 from sandbox.providers.base import (
-    UNKNOWN,
     Change,
     Checked,
     Created,
@@ -112,7 +111,7 @@ class AwsProvider(Provider):
         if live is None:
             return None
         found = kind.schema.inputs_of(live, inputs)
-        return State(id, self._merged(kind, live, found), found)
+        return State(id, kind.schema.merged(live, found), found)
 
     def update(self, resource: Resource, id: str, change: Change) -> Properties:
         """Bring into effect what differs from the last inputs or from the resource as it is."""
@@ -121,7 +120,7 @@ class AwsProvider(Provider):
         if change.preview:
             dropped = change.old_inputs.keys() - change.new.keys()
             kept = {key: value for key, value in change.old_outputs.items() if key not in dropped}
-            return self._merged(kind, kept, change.new)
+            return kind.schema.merged(kept, change.new)
         with _explained(f"updating {resource.type} {id}"):
             live = self._live(kind, scope, id)
         if live is None:
@@ -182,21 +181,10 @@ class AwsProvider(Provider):
         live = self._live(kind, scope, id)
         if live is None:
             raise ProviderError(f"{id} was there a moment ago and is gone")
-        return self._merged(kind, live, inputs)
-
-    def _merged(self, kind: ResourceType, live: Properties, inputs: Properties) -> Properties:
-        """The outputs: as found, but in the words of the inputs where these say the same."""
-        schema = kind.schema
-        words = {
-            key: value
-            for key, value in inputs.items()
-            if key in schema.local or (key in schema.known and (key not in live or schema.same(key, value, live[key])))
-        }
-        return {**live, **words}
+        return kind.schema.merged(live, inputs)
 
     def _expected(self, kind: ResourceType, scope: Scope, inputs: Properties) -> Properties:
-        expected: Properties = dict.fromkeys(kind.schema.computed, UNKNOWN)
-        expected |= {key: value for key, value in inputs.items() if key != DEFAULTS}
+        expected = kind.schema.expected(inputs)
         if kind.schema.tagged:
             expected["tagsAll"] = inputs.get("tags", {})
         if kind.schema.regional:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sandbox.providers.aws.comparison import changes, root, same, says_nothing
 from sandbox.providers.base import (
+    UNKNOWN,
     Checked,
     Difference,
     Kind,
@@ -58,8 +59,8 @@ class Schema:
         token: the type's token.
         inputs: the inputs that the stand-in applies; any other is refused, since ignoring it would be a lie.
         required: inputs that must be given.
-        replaces: inputs whose change makes a new resource.
-        computed: outputs that are unknown until the resource exists.
+        replaces: inputs, or `input.part`, whose change makes a new resource.
+        computed: outputs, or `output.part`, that are unknown until the resource exists.
         defaults: inputs that are filled in when not given.
         sticky: inputs, or `input.part`, that, once left out, stay as they are instead of going back to a default.
         local: inputs that only the provider itself knows of.
@@ -141,11 +142,15 @@ class Schema:
     def difference(self, old: Properties, new: Properties) -> Difference:
         """What changes between two sets of checked inputs, and whether that takes a new resource."""
         found = [
-            PropertyChange(change.path, change.kind, root(change.path) in self.replacing)
+            PropertyChange(change.path, change.kind, self._replaces(change.path))
             for change in changes(self._compared(old), self._compared(new))
             if not (change.kind is Kind.DELETE and change.path in self.sticky)
         ]
         return Difference(found, self._deletes_first(new, found))
+
+    def _replaces(self, path: str) -> bool:
+        parts = {path.partition("[")[0], root(path)}
+        return bool(parts & self.replacing)
 
     def _compared(self, inputs: Properties) -> Properties:
         return {key: value for key, value in inputs.items() if key in self.known}
@@ -167,6 +172,30 @@ class Schema:
                 part: value for part, value in found.items() if part in wanted or f"{key}.{part}" not in self.sticky
             }
         return same(wanted, found)
+
+    def expected(self, inputs: Properties) -> Properties:
+        """The outputs as far as a preview knows them."""
+        expected: Properties = {key: UNKNOWN for key in self.computed if "." not in key}
+        expected |= {key: value for key, value in inputs.items() if key != DEFAULTS}
+        for key, part in self._computed_parts():
+            if isinstance(expected.get(key), Mapping):
+                expected[key] = {part: UNKNOWN, **expected[key]}
+        return expected
+
+    def merged(self, live: Properties, inputs: Properties) -> Properties:
+        """The outputs: as found, but in the words of the inputs where these say the same."""
+        words = {
+            key: value
+            for key, value in inputs.items()
+            if key in self.local or (key in self.known and (key not in live or self.same(key, value, live[key])))
+        }
+        for key, part in self._computed_parts():
+            if isinstance(words.get(key), Mapping) and part in live.get(key, {}):
+                words[key] = {part: live[key][part], **words[key]}
+        return {**live, **words}
+
+    def _computed_parts(self) -> list[tuple[str, str]]:
+        return [(key.split(".")[0], key.split(".")[1]) for key in sorted(self.computed) if "." in key]
 
     def inputs_of(self, live: Properties, old: Properties) -> Properties:
         """The inputs that describe the resource as it is, in the words of the `old` ones where these still hold.
