@@ -31,15 +31,27 @@ def register_webhook(target: Target, terminal: Terminal) -> str | None:
     """
     if target.sandbox is None or target.kubernetes.in_cluster:
         return None
-    # The addresses of services are reached from this machine in the sandbox's own cluster alone.
-    through = getattr(target.sandbox, "kubeconfig", None) != target.kubernetes.kubeconfig
-    with terminal.step("Waiting until events can be received"):
-        address = service_address(target, through_api=through)
     from sandbox import git_host
 
+    through, address = _through_api(target), webhook_address(target, terminal)
     repository = git_host.create_repository(target.sandbox, target.settings.repository_full_name)
     repository.set_webhook(address, target.kubernetes.kubeconfig if through else None, target.kubernetes.context)
     return address
+
+
+def webhook_address(target: Target, terminal: Terminal) -> str:
+    """Where the sandbox's git host sends events, once they can be received.
+
+    Raises:
+        EventsNotReady: the EventSource or a Sensor did not become ready in time.
+    """
+    with terminal.step("Waiting until events can be received"):
+        return service_address(target, through_api=_through_api(target))
+
+
+def _through_api(target: Target) -> bool:
+    """Whether events go through the API server: from this machine only the sandbox's own services can be reached."""
+    return getattr(target.sandbox, "kubeconfig", None) != target.kubernetes.kubeconfig
 
 
 def service_address(target: Target, *, through_api: bool = False) -> str:

@@ -72,8 +72,8 @@ def list_deliveries(repository_name: _Name = None, sandbox: _Sandbox = DEFAULT_N
     table = Table("At", "Event", "Ref", "Commit", "Result")
     for each in git_host.deliveries(found):
         request = each.payload.get("pull_request")
-        ref = request["head"]["ref"] if request else each.payload["ref"]
-        sha = request["head"]["sha"] if request else each.payload["after"]
+        ref = request["head"]["ref"] if request else each.payload.get("ref", "")
+        sha = request["head"]["sha"] if request else each.payload.get("after", "")
         table.add_row(each.at, each.event, ref, sha[:12], str(each.status or each.error or "not sent"))
     Console().print(table)
 

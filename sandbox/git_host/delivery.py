@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from sandbox.git_host.hooks import Hook
 from sandbox.git_host.payloads import Payload
 from sandbox.git_host.repository import Repository
 
@@ -30,7 +33,7 @@ class Delivery:
 
     Attributes:
         id: sent as X-GitHub-Delivery, the same in every attempt.
-        event: `push` or `pull_request`.
+        event: `push`, `pull_request` or `ping`.
         at: when it was first sent, RFC 3339 in UTC.
         url: where to; empty when the repository has no webhook yet.
         status: the answer's HTTP status; None when there was no answer.
@@ -38,6 +41,8 @@ class Delivery:
         seconds: from the first attempt to the answer.
         error: why it failed; empty when it did not.
         payload: its body.
+        hook: id of the webhook; 0 when there was none.
+        number: counts the repository's deliveries, from 1.
     """
 
     id: str
@@ -49,6 +54,8 @@ class Delivery:
     seconds: float
     error: str
     payload: Payload
+    hook: int = 0
+    number: int = 0
 
     @property
     def ok(self) -> bool:
@@ -86,64 +93,118 @@ def signature(secret: str, body: bytes) -> str:
 
 
 def deliver(repository: Repository, event: str, payload: Payload, patience: float = PATIENCE_SECONDS) -> Delivery:
-    """Send a webhook to where the repository's go, again and again while the receiver is not there.
+    """Send an event to each webhook of a repository that takes it, again and again while the receiver is not there.
 
     Args:
-        repository: has the address and the secret.
+        repository: has the webhooks.
         event: `push` or `pull_request`.
         payload: its body.
         patience: seconds after which to give up.
 
     Returns:
-        What became of it, which is recorded in the repository's `deliveries.jsonl` as well.
+        What became of it, or of the first that failed where there are several webhooks. All are recorded in the
+        repository's `deliveries.jsonl`.
     """
-    started, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
-    identifier, url = str(uuid.uuid4()), repository.setting("aphex.webhook-url") or ""
-    status, attempts, error = None, 0, ""
-    if url:
-        body = json.dumps(payload, separators=(",", ":")).encode()
-        headers = _headers(event, identifier, body, repository.webhook_secret())
-        status, attempts, error = _send(_poster(repository, url, headers, body), patience)
+    identifier = str(uuid.uuid4())
+    hooks = [hook for hook in repository.hooks.all() if hook.takes(event)]
+    sent = [deliver_to(repository, hook, event, payload, patience, identifier) for hook in hooks]
+    if not sent:
+        unsent = Delivery(
+            id=identifier,
+            event=event,
+            at=_now(),
+            url="",
+            status=None,
+            attempts=0,
+            seconds=0.0,
+            error="",
+            payload=payload,
+        )
+        return _record(repository, unsent)
+    return next((each for each in sent if not each.ok), sent[0])
+
+
+def deliver_to(
+    repository: Repository,
+    hook: Hook,
+    event: str,
+    payload: Payload,
+    patience: float = PATIENCE_SECONDS,
+    identifier: str | None = None,
+) -> Delivery:
+    """Send an event to one webhook, and record what became of it.
+
+    Args:
+        repository: whose webhook it is.
+        hook: has the address and the secret.
+        event: `push`, `pull_request` or `ping`.
+        payload: its body.
+        patience: seconds after which to give up; 0 tries once, as GitHub does.
+        identifier: of the event; a new one when None.
+    """
+    started, at, identifier = time.monotonic(), _now(), identifier or str(uuid.uuid4())
+    body = json.dumps(payload, separators=(",", ":")).encode()
+    if hook.content_type == "form":
+        body = urllib.parse.urlencode({"payload": body}).encode()
+    secret = repository.webhook_secret() if hook.secret is None else hook.secret
+    headers = _headers(event, identifier, body, secret, hook)
+    status, attempts, error = _send(_poster(hook, headers, body), patience)
     delivery = Delivery(
         id=identifier,
         event=event,
         at=at,
-        url=url,
+        url=hook.url,
         status=status,
         attempts=attempts,
         seconds=round(time.monotonic() - started, 3),
         error=error,
         payload=payload,
+        hook=hook.id,
     )
-    with (repository.path / DELIVERIES).open("a") as log:
-        log.write(json.dumps(asdict(delivery)) + "\n")
-    return delivery
+    return _record(repository, delivery)
 
 
 def deliveries(repository: Repository) -> list[Delivery]:
     """All deliveries of a repository, oldest first."""
     path = repository.path / DELIVERIES
-    if not path.exists():
-        return []
-    return [Delivery(**json.loads(line)) for line in path.read_text().splitlines()]
+    return _read(path.read_text()) if path.exists() else []
 
 
-def _headers(event: str, identifier: str, body: bytes, secret: str) -> dict[str, str]:
-    return {
-        "Content-Type": "application/json",
+def _read(log: str) -> list[Delivery]:
+    lines = (json.loads(line) for line in log.splitlines())
+    return [Delivery(**{**line, "number": number}) for number, line in enumerate(lines, start=1)]
+
+
+def _record(repository: Repository, delivery: Delivery) -> Delivery:
+    with (repository.path / DELIVERIES).open("a+") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        log.seek(0)
+        number = sum(1 for _ in log) + 1
+        log.write(json.dumps(asdict(delivery)) + "\n")
+    return replace(delivery, number=number)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _headers(event: str, identifier: str, body: bytes, secret: str, hook: Hook) -> dict[str, str]:
+    form = hook.content_type == "form"
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded" if form else "application/json",
         "User-Agent": "GitHub-Hookshot/aphex",
         "X-GitHub-Event": event,
         "X-GitHub-Delivery": identifier,
-        "X-Hub-Signature-256": signature(secret, body),
+        "X-GitHub-Hook-ID": str(hook.id),
     }
+    return headers | ({"X-Hub-Signature-256": signature(secret, body)} if secret else {})
 
 
-def _poster(repository: Repository, url: str, headers: dict[str, str], body: bytes) -> Callable[[], int]:
+def _poster(hook: Hook, headers: dict[str, str], body: bytes) -> Callable[[], int]:
     """What sends the request once: straight, or through an API server with the kubeconfig's credentials."""
-    kubeconfig = repository.setting("aphex.webhook-kubeconfig")
+    kubeconfig, url = hook.kubeconfig, hook.url
     if kubeconfig is not None:
-        context = repository.setting("aphex.webhook-context")
-        return lambda: _post_through_api(kubeconfig, context, url, headers, body)
+        return lambda: _post_through_api(kubeconfig, hook.context, url, headers, body)
     request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310 - the pipeline's own
     return lambda: _post(request)
 
@@ -177,6 +238,7 @@ def _post(request: urllib.request.Request) -> int:
         with opener.open(request, timeout=_REQUEST_SECONDS) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
+        error.close()
         raise _failure(error.code, str(error.reason)) from error
     except OSError as error:
         raise _NotTaken(None, str(getattr(error, "reason", error))) from error

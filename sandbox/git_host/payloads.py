@@ -1,7 +1,7 @@
 """The bodies of webhooks, shaped as GitHub's.
 
-https://docs.github.com/en/webhooks/webhook-events-and-payloads#push and `#pull_request`; what only GitHub itself has,
-such as node ids and API addresses, is left out.
+https://docs.github.com/en/webhooks/webhook-events-and-payloads#push, `#pull_request` and `#ping`; what only GitHub
+itself has, such as node ids and API addresses, is left out.
 """
 
 from __future__ import annotations
@@ -109,6 +109,18 @@ def pull_request_payload(
     if before is not None:
         payload |= {"before": before, "after": heads.head_sha}
     return payload
+
+
+def ping_payload(repository: Repository, hook: int, description: Payload) -> Payload:
+    """The body of a `ping` event, which a webhook gets when it is made or when somebody asks for it."""
+    owner = repository.full_name.split("/")[0]
+    return {
+        "zen": "Keep it logically awesome.",
+        "hook_id": hook,
+        "hook": description,
+        "repository": repository_payload(repository),
+        "sender": user_payload(owner),
+    }
 
 
 def commit_payload(repository: Repository, commit: Commit) -> Payload:

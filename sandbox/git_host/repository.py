@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aphex import process
 from aphex.errors import AphexError, UsageError
+from sandbox.git_host.hooks import HookStore
 
 if TYPE_CHECKING:
     from sandbox.state import StandIns
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 NO_COMMIT = "0" * 40
 MAIN_BRANCH = "main"
 _FULL_NAME = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
-_SECRET_FILE = "webhook-secret"
+WEBHOOK_SECRET_FILE = "webhook-secret"
 _SETTINGS = {
     # A run clones at its commit, which a later push may have left behind.
     "uploadpack.allowReachableSHA1InWant": "true",
@@ -58,6 +59,11 @@ class Repository:
         """The name without its owner."""
         return self.full_name.split("/", 1)[1]
 
+    @property
+    def hooks(self) -> HookStore:
+        """Its webhooks."""
+        return HookStore(self.path)
+
     def git(self, *arguments: str) -> str:
         """What a git command on this repository prints.
 
@@ -74,19 +80,14 @@ class Repository:
         return completed.output.rstrip("\n") if completed.ok else None
 
     def set_webhook(self, url: str, kubeconfig: Path | None = None, context: str | None = None) -> None:
-        """Send the events of this repository to a URL from now on.
+        """Send the events of this repository to the URL of its pipeline from now on.
 
         Args:
             url: where to.
             kubeconfig: has the credentials, when the URL is the API server's proxy of a service in its cluster.
             context: of the kubeconfig; None is its current one.
         """
-        settings = {"url": url, "kubeconfig": str(kubeconfig.absolute()) if kubeconfig else None, "context": context}
-        for name, value in settings.items():
-            if value is not None and (name != "context" or kubeconfig):
-                self.git("config", "--local", f"aphex.webhook-{name}", value)
-            elif self.setting(f"aphex.webhook-{name}") is not None:
-                self.git("config", "--local", "--unset", f"aphex.webhook-{name}")
+        self.hooks.set_own(url, kubeconfig, context)
 
     def webhook_secret(self) -> str:
         """The secret that signs this repository's webhooks.
@@ -94,7 +95,7 @@ class Repository:
         Raises:
             AphexError: the file that it is kept in is missing.
         """
-        path = Path(self.setting("aphex.webhook-secret-file") or self.path / _SECRET_FILE)
+        path = Path(self.setting("aphex.webhook-secret-file") or self.path / WEBHOOK_SECRET_FILE)
         try:
             return path.read_text().strip()
         except FileNotFoundError as error:
@@ -134,7 +135,7 @@ def create_repository(state: StandIns, full_name: str) -> Repository:
     root = repositories_folder(state)
     clone_url = f"{state.git_url}/{full_name}.git"
     repository = Repository(path=root / f"{full_name}.git", full_name=full_name, clone_url=clone_url)
-    secret_file = root / _SECRET_FILE
+    secret_file = root / WEBHOOK_SECRET_FILE
     root.mkdir(parents=True, exist_ok=True)
     _write(secret_file, state.secrets().webhook_secret, 0o600)
     if not (repository.path / "HEAD").exists():

@@ -1,11 +1,13 @@
 """Serves the git host's repositories for cloning: `python -m sandbox.git_host.server`, git's own HTTP backend.
 
-Reading only; pushes go to the repositories' folders, which only their owner can write.
+Reading only; pushes go to the repositories' folders, which only their owner can write. The API for webhooks
+(`sandbox.git_host.api`) wants a token.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -13,11 +15,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler
 from werkzeug.serving import make_server as make_wsgi_server
+
+from sandbox.git_host.api import API_PATH, HooksApi
 
 HEALTH_PATH = "/_aphex/health"
 _ROUTE = re.compile(r"/(?P<repository>[\w.-]+/[\w.-]+\.git)/(?P<what>info/refs|git-upload-pack)")
@@ -40,12 +45,15 @@ class GitHost:
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
+        self._api = HooksApi(self._root)
 
     def __call__(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         path = environ.get("PATH_INFO", "")
         if path == HEALTH_PATH:
             return _plain(start_response, "200 OK", "ok")
+        if path.startswith(f"{API_PATH}/"):
+            return self._answer(environ, start_response)
         route = _ROUTE.fullmatch(path)
         if route is None or ".." in path or not (self._root / route["repository"] / "HEAD").exists():
             return _plain(start_response, "404 Not Found", "There is no such repository.")
@@ -53,10 +61,22 @@ class GitHost:
             return _plain(start_response, "403 Forbidden", "This address is for reading. Push to the folder.")
         return self._backend(environ, start_response)
 
+    def _answer(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
+        answer = self._api.answer(
+            environ["REQUEST_METHOD"],
+            environ.get("PATH_INFO", ""),
+            environ.get("QUERY_STRING", ""),
+            {"authorization": environ.get("HTTP_AUTHORIZATION", "")},
+            _body(environ),
+        )
+        body = b"" if answer.document is None else json.dumps(answer.document).encode()
+        headers = {"Content-Type": "application/json; charset=utf-8", "Content-Length": str(len(body))}
+        status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+        start_response(status, list((headers | answer.headers).items()))
+        return [body]
+
     def _backend(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
-        # Only a chunked body has an end of its own; the connection stays open after any other.
-        length = -1 if environ.get("wsgi.input_terminated") else int(environ.get("CONTENT_LENGTH") or 0)
-        body: bytes = environ["wsgi.input"].read(length)
+        body = _body(environ)
         # Not through aphex.process: a pack is binary, and is handed on while git still writes it.
         process = subprocess.Popen(
             ["git", "http-backend"],
@@ -105,6 +125,13 @@ class _Stream:
         if self._process.poll() is None:
             self._process.terminate()
         self._process.wait()
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    # Only a chunked body has an end of its own; the connection stays open after any other.
+    length = -1 if environ.get("wsgi.input_terminated") else int(environ.get("CONTENT_LENGTH") or 0)
+    body: bytes = environ["wsgi.input"].read(length)
+    return body
 
 
 def _feed(pipe: IO[bytes], body: bytes) -> None:

@@ -1,0 +1,1 @@
+"""GitHub's side of a pipeline: the webhook that tells it of pushes and pull requests."""
