@@ -191,6 +191,7 @@ def _mount(words: list[str]) -> None:
         "sandbox": ("sandbox.cli", "app", "The sandbox: start, stop, status, logs."),
         "pull-request": ("sandbox.git_host.cli", "pull_request", "Pull requests on the sandbox's git host."),
         "repository": ("sandbox.git_host.cli", "repository", "Repositories of the sandbox's git host."),
+        "bootstrap": ("automation.bootstrap.cli", "app", "From nothing to a first run; `account` for target accounts."),
         "webhook": ("automation.github.cli", "app", "GitHub's webhook: shown, made, verified."),
     }
     for name, (module, attribute, text) in groups.items():

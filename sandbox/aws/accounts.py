@@ -1,48 +1,30 @@
 """Makes an account of the AWS stand-in ready for deployments: the roles that the pipeline assumes, and CDK's bootstrap.
 
-On AWS whoever owns a target account does this once; `docs/` says how.
+On AWS whoever owns a target account does this once, by `python -m automation bootstrap account`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from aphex_platform.target_roles import DEPLOYER, QUALIFIER, TESTER, deployer_policy, tester_policy
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aphex import process
 from aphex.errors import AphexError
-from sandbox.aws import cdk_cli
+from sandbox.aws import cdk_bootstrap
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
 
     from sandbox.state import StandIns
 
-DEPLOYER = "aphex-deployer"
-TESTER = "aphex-tester"
 _OWNER = "OrganizationAccountAccessRole"
-_BOOTSTRAP_VERSION = "/cdk-bootstrap/hnb659fds/version"
-_BOOTSTRAP_SECONDS = 300.0
-_READ = ("Describe*", "Get*", "List*")
-_READABLE = (
-    "cloudformation",
-    "dynamodb",
-    "ecr",
-    "events",
-    "iam",
-    "lambda",
-    "logs",
-    "s3",
-    "sns",
-    "sqs",
-    "ssm",
-    "states",
-)
+_BOOTSTRAP_VERSION = f"/cdk-bootstrap/{QUALIFIER}/version"
 
 
 class AccountNotReady(AphexError):
@@ -79,28 +61,13 @@ def prepare_at(endpoint: str, account: str, region: str, trusted_account: str, r
             region_name=region,
         )
         iam = session.client("iam", endpoint_url=endpoint)
-        ensure_role(iam, DEPLOYER, trusted_account, deployer_policy(account))
-        ensure_role(iam, TESTER, trusted_account, tester_policy())
+        ensure_role(iam, DEPLOYER, trusted_account, {f"cdk-{QUALIFIER}-{region}": deployer_policy(account, region)})
+        ensure_role(iam, TESTER, trusted_account, {"read": tester_policy()})
         parameters = session.client("ssm", endpoint_url=endpoint).get_parameters(Names=[_BOOTSTRAP_VERSION])
     except (BotoCoreError, ClientError) as error:
         raise AccountNotReady(f"Account {account} could not be made ready at {endpoint}: {error}") from error
     if not parameters["Parameters"]:
         bootstrap(endpoint, account, region, credentials, report)
-
-
-def deployer_policy(account: str) -> dict[str, Any]:
-    """What the deployer may do: assume the roles of CDK's bootstrap, and look at stacks."""
-    return _policy(
-        _allow(["sts:AssumeRole"], f"arn:aws:iam::{account}:role/cdk-*"),
-        _allow(["cloudformation:Describe*", "cloudformation:Get*", "cloudformation:List*"], "*"),
-        _allow(["ssm:GetParameter"], f"arn:aws:ssm:*:{account}:parameter/cdk-bootstrap/*"),
-    )
-
-
-def tester_policy() -> dict[str, Any]:
-    """What tests of an environment may do: look at what was deployed."""
-    items = ["dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:Scan"]
-    return _policy(_allow([f"{service}:{action}" for service in _READABLE for action in _READ] + items, "*"))
 
 
 def trust_policy(trusted_account: str) -> dict[str, Any]:
@@ -110,14 +77,15 @@ def trust_policy(trusted_account: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def ensure_role(iam: IAMClient, name: str, trusted_account: str, policy: dict[str, Any]) -> None:
-    """Make a role with these policies, or give them to the one that is there."""
+def ensure_role(iam: IAMClient, name: str, trusted_account: str, policies: dict[str, dict[str, Any]]) -> None:
+    """Make a role with these policies by name, or give them to the one that is there."""
     trust = json.dumps(trust_policy(trusted_account))
     try:
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
     except iam.exceptions.EntityAlreadyExistsException:
         iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
-    iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
+    for policy, document in policies.items():
+        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
 
 
 def bootstrap(
@@ -128,22 +96,15 @@ def bootstrap(
     Raises:
         AccountNotReady: it failed; its last lines are in the message.
     """
-    cli = cdk_cli.ensure(report)
     environment = f"aws://{account}/{region}"
-    report(f"Bootstrapping {environment} for CDK")
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
+    variables = {
         "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": region,
         "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
         "AWS_SESSION_TOKEN": credentials["SessionToken"],
     }
-    argv = cli.argv("bootstrap", environment, "--ci", "--no-color", "--no-notices")
-    # The CLI would take an app from the current folder, and bootstrap that app's environments.
     try:
-        process.run(
-            argv, cwd=cli.folder, env=cli.environment(variables), timeout=_BOOTSTRAP_SECONDS, label="cdk bootstrap"
-        )
+        cdk_bootstrap.run(account, region, variables, report)
     except process.ProcessError as error:
         raise AccountNotReady(f"{environment}: {error.message}") from error
 
@@ -162,11 +123,3 @@ def _owner_credentials(endpoint: str, account: str, region: str) -> dict[str, st
     given = answer["Credentials"]
     names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
     return {name: str(value) for name, value in given.items() if name in names}
-
-
-def _allow(actions: list[str], resource: str) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": actions, "Resource": resource}
-
-
-def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}

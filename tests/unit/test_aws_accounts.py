@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from aphex_platform import target_roles
 
 from sandbox.aws import accounts, cdk_cli
 from tests.support.aws_stand_in import ACCOUNT, AwsStandIn, aws_stand_in
@@ -22,17 +23,18 @@ def aws() -> Iterator[AwsStandIn]:
 def test_the_roles_trust_the_pipelines_account(aws: AwsStandIn, times: int) -> None:
     iam = aws.client("iam", aws.session("777777777777"))
     for _ in range(times):
-        accounts.ensure_role(iam, accounts.DEPLOYER, ACCOUNT, accounts.deployer_policy("777777777777"))
-    role = iam.get_role(RoleName=accounts.DEPLOYER)["Role"]
+        policies = {"cdk": target_roles.deployer_policy("777777777777", REGION)}
+        accounts.ensure_role(iam, target_roles.DEPLOYER, ACCOUNT, policies)
+    role = iam.get_role(RoleName=target_roles.DEPLOYER)["Role"]
     assert role["Arn"] == "arn:aws:iam::777777777777:role/aphex-deployer"
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-    policy = iam.get_role_policy(RoleName=accounts.DEPLOYER, PolicyName=accounts.DEPLOYER)["PolicyDocument"]
-    assert policy == accounts.deployer_policy("777777777777")
+    policy = iam.get_role_policy(RoleName=target_roles.DEPLOYER, PolicyName="cdk")["PolicyDocument"]
+    assert policy == target_roles.deployer_policy("777777777777", REGION)
 
 
 def test_the_tester_can_change_nothing() -> None:
-    (statement,) = accounts.tester_policy()["Statement"]
+    (statement,) = target_roles.tester_policy()["Statement"]
     verbs = {action.split(":")[1] for action in statement["Action"]}
     assert verbs == {"Describe*", "Get*", "List*", "BatchGetItem", "Query", "Scan"}
 

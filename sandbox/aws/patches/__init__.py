@@ -16,6 +16,7 @@ from sandbox.aws.patches import (
     eks_clusters,
     eks_parts,
     endpoints,
+    list_parameters,
     names,
     resource_events,
     stack_work,
@@ -114,6 +115,12 @@ PATCHES: tuple[Patch, ...] = (
         cause="SSM parameters and ECR repositories without a name in their template fail.",
         link=f"{MOTO_SOURCE}/ssm/models.py#L332",
         apply=names.apply,
+    ),
+    Patch(
+        name="list-parameters",
+        cause="A stack's parameters that are lists are shown as Python writes lists.",
+        link=f"{MOTO_SOURCE}/cloudformation/models.py#L512",
+        apply=list_parameters.apply,
     ),
     Patch(
         name="delete-markers",

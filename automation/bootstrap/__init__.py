@@ -1,0 +1,1 @@
+"""From nothing to a first run, and what an account needs before a pipeline deploys to it."""

@@ -1,0 +1,445 @@
+"""A target account made ready: what is decided, on plain values, and what is then there, on moto."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aphex_platform import target_roles
+from aphex_platform.identities import Identity
+from aphex_platform.target_roles import DEPLOYER, TESTER, Trusted, deployer_policy, trust_statement
+
+from aphex.errors import UsageError
+from automation.bootstrap.account import apply as applying
+from automation.bootstrap.account import sessions
+from automation.bootstrap.account.apply import AccountNotReady
+from automation.bootstrap.account.command import WrongAccount, next_steps, run_account
+from automation.bootstrap.account.facts import AccountFacts, BootstrapFacts, RoleFacts, read_facts
+from automation.bootstrap.account.plan import Action, RoleIsNotOurs, bootstrap_arguments, plan
+from automation.bootstrap.account.request import AccountRequest, administrator, check_request
+from automation.console import Terminal
+from tests.support.aws_stand_in import ACCOUNT, AwsStandIn, aws_stand_in
+
+TARGET, REGION = "222222222222", "eu-west-1"
+POLICY = f"arn:aws:iam::{TARGET}:policy/what-stacks-need"
+BOUNDARY = f"arn:aws:iam::{TARGET}:policy/team/boundary"
+SHOP = Trusted(pipeline="shop", account=ACCOUNT, external_id="acme-shop")
+READY = BootstrapFacts(version=27, healthy=True, state="CREATE_COMPLETE", execution_policies=(POLICY,))
+
+
+def request(**changes: Any) -> AccountRequest:
+    values: dict[str, Any] = {
+        "account": TARGET,
+        "regions": (REGION,),
+        "trusted": SHOP,
+        "execution_policies": (POLICY,),
+    }
+    return AccountRequest(**(values | changes))
+
+
+def made(asked: AccountRequest) -> dict[str, RoleFacts]:
+    """The roles as they are once a request was carried out."""
+    roles: dict[str, RoleFacts] = {}
+    for action in plan(asked, AccountFacts()).actions:
+        if action.kind == "role":
+            roles[action.subject] = RoleFacts(trust=action.after, boundary=asked.boundary)
+        elif action.kind == "policy":
+            role = roles[action.subject]
+            roles[action.subject] = dataclasses.replace(role, policies={**role.policies, action.name: action.after})
+    return roles
+
+
+def lines(asked: AccountRequest, facts: AccountFacts) -> list[str]:
+    return [action.line() for action in plan(asked, facts).actions]
+
+
+def test_an_empty_account_gets_everything() -> None:
+    assert lines(request(test_role=TESTER, boundary=BOUNDARY), AccountFacts()) == [
+        f"+ CDK bootstrap of eu-west-1: not there, CloudFormation will be allowed {POLICY}",
+        f"+ role aphex-deployer: the pipeline shop of account {ACCOUNT} may assume it",
+        f"+ permissions boundary of aphex-deployer: {BOUNDARY}",
+        "+ policy cdk-hnb659fds-eu-west-1 of aphex-deployer: allows ssm:GetParameter, sts:AssumeRole",
+        f"+ role aphex-tester: the pipeline shop of account {ACCOUNT} may assume it",
+        f"+ permissions boundary of aphex-tester: {BOUNDARY}",
+        "+ policy look of aphex-tester: allows cloudformation:Describe*, cloudformation:Get*, cloudformation:List* "
+        "and 36 more",
+    ]
+
+
+def test_an_account_that_has_everything_is_left_alone() -> None:
+    asked = request(test_role=TESTER)
+    facts = AccountFacts(roles=made(asked), bootstraps={REGION: READY})
+    assert plan(asked, facts).changes == ()
+
+
+def test_only_the_stages_that_need_a_role_may_assume_it() -> None:
+    (deployer,) = [action.after for action in plan(request(), AccountFacts()).actions if action.kind == "role"]
+    assert deployer["Statement"] == [
+        {
+            "Sid": deployer["Statement"][0]["Sid"],
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            "Action": ["sts:AssumeRole", "sts:TagSession"],
+            "Condition": {
+                "StringEquals": {
+                    "aws:PrincipalArn": [
+                        f"arn:aws:iam::{ACCOUNT}:role/aphex-shop-deploy",
+                        f"arn:aws:iam::{ACCOUNT}:role/aphex-shop-validate",
+                    ],
+                    "sts:ExternalId": "acme-shop",
+                }
+            },
+        }
+    ]
+    tester = trust_statement(SHOP, (Identity.TEST, Identity.VALIDATE))
+    assert f"arn:aws:iam::{ACCOUNT}:role/aphex-shop-deploy" not in json.dumps(tester)
+
+
+def test_the_deployment_role_may_assume_cdk_s_roles_of_its_region_and_nothing_else() -> None:
+    assume, read = deployer_policy(TARGET, REGION, "team1")["Statement"]
+    assert (assume["Action"], read["Action"]) == (["sts:AssumeRole"], ["ssm:GetParameter"])
+    assert assume["Resource"] == [
+        f"arn:aws:iam::{TARGET}:role/cdk-team1-{role}-{TARGET}-{REGION}"
+        for role in ("deploy-role", "file-publishing-role", "image-publishing-role", "lookup-role")
+    ]
+    assert read["Resource"] == [f"arn:aws:ssm:{REGION}:{TARGET}:parameter/cdk-bootstrap/team1/version"]
+
+
+def test_a_second_pipeline_is_trusted_beside_the_first() -> None:
+    other = Trusted(pipeline="store", account=ACCOUNT)
+    facts = AccountFacts(roles=made(request()), bootstraps={REGION: READY})
+    (change,) = plan(request(trusted=other), facts).changes
+    assert (change.kind, change.verb) == ("trust", "change")
+    first, second = change.after["Statement"]
+    assert [first] == change.before["Statement"]
+    assert "aphex-store-deploy" in json.dumps(second)
+    assert "sts:ExternalId" not in json.dumps(second)
+
+
+def test_another_region_adds_a_policy_and_keeps_the_first() -> None:
+    facts = AccountFacts(roles=made(request()), bootstraps={REGION: READY})
+    changes = plan(request(regions=("us-east-1",)), facts).changes
+    assert [(each.kind, each.subject, each.name) for each in changes] == [
+        ("bootstrap", "us-east-1", ""),
+        ("policy", DEPLOYER, "cdk-hnb659fds-us-east-1"),
+    ]
+
+
+def test_iam_s_own_way_of_writing_a_policy_is_no_change() -> None:
+    roles = made(request())
+    trust = json.loads(json.dumps(roles[DEPLOYER].trust).replace('["sts:AssumeRole", "sts:TagSession"]', "null"))
+    trust["Statement"][0]["Action"] = ["sts:TagSession", "sts:AssumeRole"]
+    policies = json.loads(json.dumps(roles[DEPLOYER].policies))
+    policies["cdk-hnb659fds-eu-west-1"]["Statement"][0]["Action"] = "sts:AssumeRole"
+    facts = AccountFacts(roles={DEPLOYER: RoleFacts(trust=trust, policies=policies)}, bootstraps={REGION: READY})
+    assert plan(request(), facts).changes == ()
+
+
+def test_a_policy_that_somebody_widened_is_set_back() -> None:
+    roles = made(request())
+    wide = {name: {"Version": "2012-10-17", "Statement": []} for name in roles[DEPLOYER].policies}
+    facts = AccountFacts(
+        roles={DEPLOYER: dataclasses.replace(roles[DEPLOYER], policies=wide)}, bootstraps={REGION: READY}
+    )
+    (change,) = plan(request(), facts).changes
+    assert (change.kind, change.verb, change.after) == ("policy", "change", deployer_policy(TARGET, REGION))
+
+
+def test_a_boundary_that_was_not_asked_for_stays() -> None:
+    roles = {DEPLOYER: dataclasses.replace(made(request())[DEPLOYER], boundary=BOUNDARY)}
+    facts = AccountFacts(roles=roles, bootstraps={REGION: READY})
+    assert plan(request(), facts).changes == ()
+    other = BOUNDARY.replace("team/", "")
+    changes = plan(request(boundary=other), facts).changes
+    assert [(each.kind, each.before, each.after) for each in changes if each.kind == "boundary"] == [
+        ("boundary", BOUNDARY, other)
+    ]
+
+
+def test_a_role_of_somebody_else_is_not_touched() -> None:
+    facts = AccountFacts(roles={DEPLOYER: RoleFacts(trust={"Statement": []}, ours=False)})
+    with pytest.raises(RoleIsNotOurs) as caught:
+        plan(request(), facts)
+    assert str(caught.value) == (
+        "The account 222222222222 has a role aphex-deployer that this command did not make; nothing was done.\n"
+        "Choose another name with --role-name or --test-role-name. If it may be taken over, tag it: "
+        "aws iam tag-role --role-name aphex-deployer --tags Key=aphex:made-by,Value=bootstrap-account"
+    )
+
+
+@pytest.mark.parametrize(
+    ("present", "why"),
+    [
+        (dataclasses.replace(READY, version=5), "version 5 is older than 6"),
+        (dataclasses.replace(READY, healthy=False, state="ROLLBACK_COMPLETE"), "its stack is ROLLBACK_COMPLETE"),
+        (
+            dataclasses.replace(READY, execution_policies=(administrator(REGION),)),
+            f"CloudFormation may do arn:aws:iam::aws:policy/AdministratorAccess, and then {POLICY}",
+        ),
+        (
+            dataclasses.replace(READY, execution_policies=()),
+            f"CloudFormation may do what nobody stated, and then {POLICY}",
+        ),
+    ],
+)
+def test_a_bootstrap_that_is_not_as_asked_is_changed(present: BootstrapFacts, why: str) -> None:
+    (action,) = [each for each in plan(request(), AccountFacts(bootstraps={REGION: present})).actions if not each.name][
+        :1
+    ]
+    assert (action.kind, action.verb, action.why) == ("bootstrap", "change", why)
+
+
+def test_cdk_s_roles_trust_the_pipeline_s_account_only_when_there_is_no_role_of_its_own() -> None:
+    others = dataclasses.replace(READY, trusted=("999999999999",))
+    assert "--trust" not in bootstrap_arguments(request(), others)
+    direct = request(role=None, trusted=dataclasses.replace(SHOP, external_id=None), boundary=BOUNDARY)
+    assert bootstrap_arguments(direct, others) == [
+        *("--qualifier", "hnb659fds", "--toolkit-stack-name", "CDKToolkit"),
+        *("--trust", "999999999999", "--trust", ACCOUNT),
+        *("--cloudformation-execution-policies", POLICY),
+        *("--custom-permissions-boundary", "team/boundary"),
+    ]
+    own = dataclasses.replace(direct, account=ACCOUNT, execution_policies=(administrator(REGION),), boundary=None)
+    assert "--trust" not in bootstrap_arguments(own, BootstrapFacts())
+
+
+def test_what_should_be_known_is_told() -> None:
+    asked = request(execution_policies=(administrator(REGION),))
+    facts = AccountFacts(bootstraps={REGION: dataclasses.replace(READY, trusted=("999999999999",))})
+    assert plan(asked, facts).notes == (
+        "CloudFormation may do everything in the account 222222222222: so may whoever can push to the pipeline's "
+        "branch.",
+        "CDK's roles in eu-west-1 are trusted to 999999999999 as well; that is left as it is.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"account": "222"}, '"222" is not an account: it has twelve digits.'),
+        ({"regions": ("eu-west-9",)}, '"eu-west-9" is not an AWS region. Did you mean eu-west-1 or eu-west-2 or '),
+        (
+            {"regions": ("cn-north-1",)},
+            "cn-north-1 is in the partition aws-cn, the pipeline in aws: no role is assumed from one to the other.",
+        ),
+        (
+            {"regions": ("eu-west-1", "cn-north-1")},
+            "An account is in one partition; these regions are not: eu-west-1, cn-north-1.",
+        ),
+        ({"role": "a role"}, '"a role" is not a name for a role: letters, digits and +=,.@_- , at most 64.'),
+        (
+            {"test_role": DEPLOYER},
+            "The role aphex-deployer cannot be the deployment role and the test role: they may differ.",
+        ),
+        (
+            {"trusted": dataclasses.replace(SHOP, external_id="x")},
+            '"x" is not an external id: letters, digits and +=,.@:/_- , 2 to 1224.',
+        ),
+        ({"role": None}, "CDK's own roles take no external id: leave out --direct, or --external-id."),
+        ({"qualifier": "much-too-long"}, '"much-too-long" is not a qualifier: letters, digits, _ and -, at most 10.'),
+        (
+            {"execution_policies": ()},
+            "What may CloudFormation do in the account when it deploys? Name managed policies with --execution-policy "
+            "ARN (more than once if need be), or say --administrator for everything. Nothing is assumed here, because "
+            "whoever can deploy through the pipeline can do what this allows.",
+        ),
+        (
+            {"execution_policies": ("admin",)},
+            '"admin" is not the ARN of a managed policy: arn:PARTITION:iam::ACCOUNT:policy/NAME.',
+        ),
+        (
+            {"boundary": BOUNDARY.replace(TARGET, ACCOUNT)},
+            f"arn:aws:iam::{ACCOUNT}:policy/team/boundary is not a policy of the account {TARGET}, and policies do not "
+            "travel.",
+        ),
+        (
+            {"boundary": administrator(REGION)},
+            "arn:aws:iam::aws:policy/AdministratorAccess is AWS's own; CDK takes as boundary only a policy of the "
+            "account.",
+        ),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_request(request(**changes))
+    assert message in caught.value.message
+    assert caught.value.hint == "Nothing was done."
+
+
+def test_the_configuration_that_follows_is_told() -> None:
+    assert next_steps(request(test_role=TESTER))[1:] == [
+        "In aphex-config.yaml, for each environment in the account:",
+        '  account: "222222222222"',
+        "  role: arn:aws:iam::222222222222:role/aphex-deployer",
+        "  external_id: acme-shop",
+        "  tests:",
+        "    role: arn:aws:iam::222222222222:role/aphex-tester",
+        "Then push, or: python -m automation up",
+    ]
+
+
+# On moto, whose accounts are apart.
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[AwsStandIn]:
+    with aws_stand_in() as started:
+        yield started
+
+
+@pytest.fixture
+def session(aws: AwsStandIn, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Credentials of an administrator of the target account."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
+    return aws.session(TARGET, REGION, "administrator")
+
+
+@pytest.fixture
+def no_cdk(monkeypatch: pytest.MonkeyPatch, session: Any) -> list[list[str]]:
+    """The arguments of each bootstrap, which leaves behind what the real one does, and takes no time."""
+    given: list[list[str]] = []
+
+    def bootstrap(_plan: Any, action: Action, _session: Any, _report: Any) -> None:
+        given.append(action.after)
+        parameter = {"Name": "/cdk-bootstrap/hnb659fds/version", "Value": "27", "Type": "String"}
+        session.client("ssm").put_parameter(**parameter, Overwrite=True)
+        template = json.dumps(
+            {
+                "Parameters": {"CloudFormationExecutionPolicies": {"Type": "CommaDelimitedList"}},
+                "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+            }
+        )
+        values = [{"ParameterKey": "CloudFormationExecutionPolicies", "ParameterValue": POLICY}]
+        session.client("cloudformation").create_stack(StackName="CDKToolkit", TemplateBody=template, Parameters=values)
+
+    monkeypatch.setitem(applying._ACTIONS, "bootstrap", bootstrap)
+    return given
+
+
+def test_a_failure_at_each_action_is_told_and_the_next_time_goes_on(
+    aws: AwsStandIn, session: Any, no_cdk: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(test_role=TESTER)
+    planned = len(plan(asked, read_facts(session, asked)).changes)
+    carried_out: list[str] = []
+    real = dict(applying._ACTIONS)
+    failures = {"left": 0}
+
+    def failing(kind: str) -> Any:
+        def act(made_plan: Any, action: Action, *rest: Any) -> None:
+            if failures["left"] == 0:
+                raise AccountNotReady("the network is gone")
+            failures["left"] -= 1
+            real[kind](made_plan, action, *rest)
+            carried_out.append(f"{action.kind} {action.subject} {action.name}".strip())
+
+        return act
+
+    for kind in real:
+        monkeypatch.setitem(applying._ACTIONS, kind, failing(kind))
+    # Each time one action succeeds and the next one fails; no action is ever repeated.
+    for _ in range(planned - 1):
+        failures["left"] = 1
+        with pytest.raises(AccountNotReady):
+            run_account(asked, session, Terminal(json_output=True), dry_run=False, yes=True)
+    failures["left"] = 1
+    run_account(asked, session, Terminal(json_output=True), dry_run=False, yes=True)
+    assert carried_out == [
+        "bootstrap eu-west-1",
+        "role aphex-deployer",
+        "policy aphex-deployer cdk-hnb659fds-eu-west-1",
+        "role aphex-tester",
+        "policy aphex-tester look",
+    ]
+    assert plan(asked, read_facts(session, asked)).changes == ()
+    assert len(no_cdk) == 1
+    _roles_are_of_the_target_alone(aws, session)
+
+
+def _roles_are_of_the_target_alone(aws: AwsStandIn, session: Any) -> None:
+    role = session.client("iam").get_role(RoleName=DEPLOYER)["Role"]
+    assert role["Arn"] == f"arn:aws:iam::{TARGET}:role/aphex-deployer"
+    there = [each["RoleName"] for each in aws.client("iam", aws.session(ACCOUNT)).list_roles()["Roles"]]
+    assert not {DEPLOYER, TESTER} & set(there)
+
+
+def test_what_aws_refuses_is_told_with_the_action(session: Any, no_cdk: list[list[str]]) -> None:
+    missing = request(role="other", boundary=f"arn:aws:iam::{TARGET}:policy/none")
+    with pytest.raises(AccountNotReady) as caught:
+        run_account(missing, session, Terminal(json_output=True), dry_run=False, yes=True)
+    assert "failed in account 222222222222:" in caught.value.message
+    assert caught.value.hint == "What was done before is kept: the same command goes on from there."
+
+
+def test_a_dry_run_shows_everything_and_does_nothing(
+    session: Any, no_cdk: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = request(role="dry", test_role="dry-tests")
+    run_account(asked, session, Terminal(json_output=True), dry_run=True, yes=False)
+    document = json.loads(capsys.readouterr().out)
+    assert document["changed"] is False
+    assert [(each["kind"], each["subject"], each["done"]) for each in document["actions"] if each["action"] == "make"][
+        -2:
+    ] == [("role", "dry-tests", False), ("policy", "dry-tests", False)]
+    assert no_cdk == []
+    with pytest.raises(session.client("iam").exceptions.NoSuchEntityException):
+        session.client("iam").get_role(RoleName="dry")
+
+
+def test_credentials_of_another_account_do_nothing(aws: AwsStandIn, session: Any) -> None:
+    other = aws.session("333333333333", REGION)
+    with pytest.raises(WrongAccount) as caught:
+        run_account(request(), other, Terminal(), dry_run=False, yes=True)
+    assert caught.value.message == (
+        "The credentials are of the account 333333333333 (arn:aws:sts::333333333333:assumed-role/tester/test), not of "
+        "222222222222; nothing was done."
+    )
+
+
+def test_without_anybody_to_agree_nothing_is_done(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="Nobody is there to confirm this; nothing was done"):
+        run_account(request(role="unasked"), session, Terminal(), dry_run=False, yes=False)
+
+
+def test_a_profile_has_the_target_s_credentials_and_the_caller_s_own_name_the_pipeline_s_account(
+    aws: AwsStandIn, session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = session.get_credentials().get_frozen_credentials()
+    (tmp_path / "credentials").write_text(
+        f"[target]\naws_access_key_id={frozen.access_key}\naws_secret_access_key={frozen.secret_key}\n"
+        f"aws_session_token={frozen.token}\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    found = sessions.target_session("target", REGION)
+    assert found.client("sts").get_caller_identity()["Account"] == TARGET
+    assert sessions.pipeline_account("target", REGION) == ACCOUNT
+    with pytest.raises(UsageError, match="could not be found"):
+        sessions.target_session("nobody", REGION)
+    with pytest.raises(UsageError, match="Which account is the pipeline's"):
+        sessions.pipeline_account(None, REGION)
+
+
+@pytest.mark.integration
+def test_the_real_cdk_bootstraps_the_account_once(aws: AwsStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
+    account = "444444444444"
+    session = aws.session(account, REGION, "administrator")
+    session.client("iam").create_policy(
+        PolicyName="what-stacks-need",
+        PolicyDocument=json.dumps(target_roles.tester_policy()),
+    )
+    policy = f"arn:aws:iam::{account}:policy/what-stacks-need"
+    asked = request(account=account, execution_policies=(policy,))
+    run_account(asked, session, Terminal(json_output=True), dry_run=False, yes=True)
+    assert plan(asked, read_facts(session, asked)).changes == ()
+    (stack,) = session.client("cloudformation").describe_stacks(StackName="CDKToolkit")["Stacks"]
+    values = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+    assert (values["CloudFormationExecutionPolicies"], values["TrustedAccounts"]) == (policy, "")
+    deploy = session.client("iam").get_role(RoleName=f"cdk-hnb659fds-deploy-role-{account}-{REGION}")["Role"]
+    assert ACCOUNT not in json.dumps(deploy["AssumeRolePolicyDocument"])
