@@ -128,6 +128,11 @@ class Argo(Model):
         """How long workflows that failed stay, in seconds."""
         return duration_seconds(self.keep_failed)
 
+    @property
+    def keep_pods_seconds(self) -> int:
+        """How long the pods of finished workflows stay, in seconds."""
+        return duration_seconds(self.keep_pods)
+
 
 def _chart(version: str, chart: str | None, known: Mapping[str, str]) -> str:
     minor = version.rpartition(".")[0]

@@ -119,7 +119,7 @@ class ClusterNames:
     @property
     def key_alias(self) -> str:
         """The alias of the key that encrypts what the cluster keeps."""
-        return f"alias/{self.eks}"
+        return f"alias/aphex/cluster/{self.cluster}"
 
     def repository(self, image: str) -> str:
         """The ECR repository of an image."""

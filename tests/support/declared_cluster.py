@@ -1,0 +1,88 @@
+"""What the cluster's program declares: Pulumi's mocks take the engine's place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from aphex_platform.cluster_program import cluster_program
+from pulumi.runtime import get_root_resource, sync_await
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, set_mocks
+from pulumi.runtime.stack import Stack, run_pulumi_func
+
+from aphex.cluster_config import ClusterConfig
+from tests.support.declared import Recorder
+
+ZONES = ["eu-west-1c", "eu-west-1a", "eu-west-1b", "eu-west-1d"]
+ISSUER = "oidc.eks.eu-west-1.amazonaws.com/id/ABCDEF0123456789"
+CLIENT_SECRET = "sesame-client"
+
+
+@dataclass
+class ClusterRecorder(Recorder):
+    """Answers as AWS and EKS would, and remembers also what was protected and what the program told at its end.
+
+    Attributes:
+        protected: the types of resources that the engine is told not to delete.
+        outputs: the stack's outputs.
+    """
+
+    protected: list[str] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        if args.typ == "eks:index:Cluster":
+            self.declared.append(args)
+            return None, {
+                **args.inputs,
+                "kubeconfigJson": '{"kind": "Config"}',
+                "oidcProviderUrl": f"https://{ISSUER}",
+                "oidcProviderArn": f"arn:aws:iam::123456789012:oidc-provider/{ISSUER}",
+            }
+        if args.typ.startswith("kubernetes:") and "metadata" in args.inputs:
+            return super().new_resource(args)
+        self.declared.append(args)
+        state = {**args.inputs, "arn": f"arn:aws:test:::{args.name}"}
+        if args.typ == "aws:ecr/repository:Repository":
+            state["repositoryUrl"] = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/{args.inputs['name']}"
+        if args.typ == "aws:ec2/launchTemplate:LaunchTemplate":
+            state["latestVersion"] = 1
+        return f"{args.name}-id", state
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        answers: dict[str, dict[str, Any]] = {
+            "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": ZONES},
+            "aws:secretsmanager/getSecretVersion:getSecretVersion": {"secretString": CLIENT_SECRET},
+        }
+        return answers[args.token], []
+
+
+class _Monitor(MockMonitor):
+    """Pulumi's stand-in for the engine, which also looks at what mocks are not told of."""
+
+    def __init__(self, recorder: ClusterRecorder) -> None:
+        super().__init__(recorder)
+        self._recorder = recorder
+
+    def RegisterResource(self, request: Any) -> Any:
+        if request.protect:
+            self._recorder.protected.append(request.type)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+
+def declare_cluster(config: ClusterConfig) -> ClusterRecorder:
+    """Run the program of a cluster."""
+    recorder = ClusterRecorder()
+    set_mocks(recorder, project="aphex", stack="cluster-main", monitor=_Monitor(recorder))
+
+    async def run() -> None:
+        root = get_root_resource()
+        assert isinstance(root, Stack)
+        root.outputs.clear()
+        await run_pulumi_func(cluster_program(config))
+        for name, value in root.outputs.items():
+            recorder.outputs[name] = await pulumi.Output.from_input(value).future()
+
+    sync_await._sync_await(run())
+    return recorder
