@@ -1,1 +1,1 @@
-"""The Pulumi providers that stand in for `aws` and `kubernetes` where their plugins cannot be installed."""
+"""The Pulumi providers that stand in for `aws`, `kubernetes` and `eks` where their plugins cannot be installed."""

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +65,15 @@ def serve(factory: Callable[[], Provider]) -> Iterator[int]:
 
 @contextmanager
 def attach(
-    aws: AwsEndpoint | None = None, kubernetes: KubernetesTarget | None = None, *, pulumi_home: Path | None = None
+    aws: AwsEndpoint | None = None,
+    kubernetes: KubernetesTarget | None = None,
+    *,
+    eks: bool = False,
+    pulumi_home: Path | None = None,
 ) -> Iterator[dict[str, str]]:
     """Serve the providers asked for and yield what the engine's environment needs to find them.
+
+    `eks` asks for the components of the cluster stack too, with `kubernetes` as the API server of their clusters.
 
     A plugin that is installed in the Pulumi home, in the version that the SDK asks for or a newer one, wins over
     its stand-in, and so does a provider that the environment already attaches.
@@ -76,9 +82,9 @@ def attach(
     attached = [entry for entry in os.environ.get(VARIABLE, "").split(",") if entry]
     taken = {entry.split(":", 1)[0] for entry in attached}
     with ExitStack() as stack:
-        for name, factory in _factories(aws, kubernetes).items():
+        for name, serving in _servings(aws, kubernetes, eks=eks).items():
             if name not in taken and not is_installed(name, home):
-                attached.append(f"{name}:{stack.enter_context(serve(factory))}")
+                attached.append(f"{name}:{stack.enter_context(serving())}")
         yield {VARIABLE: ",".join(attached)} if attached else {}
 
 
@@ -94,18 +100,27 @@ def is_installed(name: str, pulumi_home: Path) -> bool:
     return False
 
 
-def _factories(aws: AwsEndpoint | None, kubernetes: KubernetesTarget | None) -> dict[str, Callable[[], Provider]]:
-    # Imported only when asked for: each brings its SDK along.
-    factories: dict[str, Callable[[], Provider]] = {}
-    if aws is not None:
+def _servings(
+    aws: AwsEndpoint | None, kubernetes: KubernetesTarget | None, *, eks: bool
+) -> dict[str, Callable[[], AbstractContextManager[int]]]:
+    # Imported only when needed: each brings its SDK along.
+    def serve_aws() -> AbstractContextManager[int]:
         from sandbox.providers.aws.provider import AwsProvider
 
-        factories["aws"] = lambda: AwsProvider(aws)
-    if kubernetes is not None:
+        return serve(lambda: AwsProvider(aws or AwsEndpoint()))
+
+    def serve_kubernetes() -> AbstractContextManager[int]:
         from sandbox.providers.kubernetes.provider import KubernetesProvider
 
-        factories["kubernetes"] = lambda: KubernetesProvider(kubernetes)
-    return factories
+        return serve(lambda: KubernetesProvider(kubernetes))
+
+    def serve_eks() -> AbstractContextManager[int]:
+        from sandbox.providers.eks.server import EksProvider, serve_components
+
+        return serve_components(EksProvider(kubernetes))
+
+    asked = {"aws": (aws, serve_aws), "kubernetes": (kubernetes, serve_kubernetes), "eks": (eks, serve_eks)}
+    return {name: serving for name, (wanted, serving) in asked.items() if wanted}
 
 
 def _pulumi_home() -> Path:

@@ -259,6 +259,19 @@ def test_an_instance_profile(lives: Lives) -> None:
     assert lives.update(profile, {"role": "two", "tags": {"team": "b"}}) == {"role", "tags.team"}
 
 
+def test_a_policy_of_aws_s_own_can_be_attached(lives: Lives, moto: MotoEndpoint) -> None:
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    lives.create("aws:iam/role:Role", {"name": "nodes", "assumeRolePolicy": trust})
+    policies = ("AmazonEKSWorkerNodeMinimalPolicy", "service-role/AmazonEBSCSIDriverPolicy")
+    for name in policies:
+        asked = {"role": "nodes", "policyArn": f"arn:aws:iam::aws:policy/{name}"}
+        lives.create("aws:iam/rolePolicyAttachment:RolePolicyAttachment", asked, name)
+    asked = {"role": "nodes", "policyArn": "arn:aws:iam::aws:policy/NobodyKnows"}
+    with pytest.raises(ProviderError, match="does not exist"):
+        lives.create("aws:iam/rolePolicyAttachment:RolePolicyAttachment", asked)
+    assert moto.client("iam").list_policies(Scope="Local")["Policies"] == []
+
+
 @pytest.fixture
 def subnets(moto: MotoEndpoint) -> list[str]:
     found = moto.client("ec2").describe_subnets()["Subnets"]

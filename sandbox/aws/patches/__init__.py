@@ -17,6 +17,7 @@ from sandbox.aws.patches import (
     eks_parts,
     endpoints,
     list_parameters,
+    managed_policies,
     names,
     resource_events,
     stack_work,
@@ -109,6 +110,12 @@ PATCHES: tuple[Patch, ...] = (
         cause="The audiences of an identity provider cannot be changed.",
         link=f"{MOTO_SOURCE}/iam/responses.py#L1044",
         apply=audiences.apply,
+    ),
+    Patch(
+        name="managed-policies",
+        cause="No policy of AWS's own can be attached unless all of them are loaded at the start.",
+        link=f"{MOTO_SOURCE}/iam/models.py#L1907",
+        apply=managed_policies.apply,
     ),
     Patch(
         name="names",

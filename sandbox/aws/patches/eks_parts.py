@@ -214,6 +214,21 @@ class Parts:
         del parts(_cluster(self), "addon")[part["addonName"]]
         return ActionResult({"addon": part})
 
+    def describe_addon_versions(self: Any) -> ActionResult:
+        """Two versions of any add-on for each version of Kubernetes; the older one is the default."""
+        name, kubernetes = self._get_param("addonName"), self._get_param("kubernetesVersion")
+        versions = [
+            {
+                "addonVersion": f"v{kubernetes}.{patch}-eksbuild.1",
+                "architecture": ["amd64", "arm64"],
+                "compatibilities": [
+                    {"clusterVersion": kubernetes, "platformVersions": ["*"], "defaultVersion": not patch}
+                ],
+            }
+            for patch in (1, 0)
+        ]
+        return ActionResult({"addons": [{"addonName": name, "addonVersions": versions}] if kubernetes else []})
+
     def list_addons(self: Any) -> ActionResult:
         """The names of all."""
         return ActionResult({"addons": sorted(parts(_cluster(self), "addon"))})
@@ -290,6 +305,7 @@ def apply() -> None:
     for path in _PATHS:
         urls.url_paths[f"{{0}}/clusters/(?P<name>[^/]+)/{path}$"] = urls.response.dispatch
         urls.url_paths[f"{{0}}/clusters/(?P<name>[^/]+)/{path}/(?P<part>.+)$"] = urls.response.dispatch
+    urls.url_paths["{0}/addons/supported-versions$"] = urls.response.dispatch
     setattr(EKSBackend, "tag_resource", _tag)  # noqa: B010 - mypy refuses the plain form
     setattr(EKSBackend, "untag_resource", _untag)  # noqa: B010
     setattr(EKSBackend, "list_tags_for_resource", _tags)  # noqa: B010

@@ -1,4 +1,4 @@
-"""The functions of the `aws` package that the programs call: who is calling, where, and what a secret says."""
+"""The functions of the `aws` package that the programs call: who is calling, where, and what there is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 
 from sandbox.providers.aws.endpoint import Aws
-from sandbox.providers.base import Properties, Secret, UnknownFunction
+from sandbox.providers.base import Properties, ProviderError, Secret, UnknownFunction
 
 
 def call(aws: Aws, token: str, args: Properties) -> Properties:
@@ -71,6 +71,19 @@ def _availability_zones(aws: Aws, args: Properties) -> Properties:
     }
 
 
+def _addon_version(aws: Aws, args: Properties) -> Properties:
+    """The version of an EKS add-on for a version of Kubernetes: the newest, or the one that EKS itself takes."""
+    region = args.get("region") or aws.region
+    name, kubernetes = args["addonName"], args["kubernetesVersion"]
+    pages = aws.client("eks", region).get_paginator("describe_addon_versions")
+    for page in pages.paginate(addonName=name, kubernetesVersion=kubernetes):
+        for version in (version for addon in page["addons"] for version in addon["addonVersions"]):
+            default = any(each.get("defaultVersion") for each in version["compatibilities"])
+            if args.get("mostRecent") or default:
+                return {**args, "id": name, "region": region, "version": version["addonVersion"]}
+    raise ProviderError(f"EKS has no add-on {name} for Kubernetes {kubernetes}")
+
+
 def _secret_version(aws: Aws, args: Properties) -> Properties:
     """One version of a secret; what it says is secret whatever the program does with it."""
     region = args.get("region") or aws.region
@@ -94,6 +107,7 @@ def _secret_version(aws: Aws, args: Properties) -> Properties:
 
 
 _FUNCTIONS: dict[str, Callable[[Aws, Properties], Properties]] = {
+    "aws:eks/getAddonVersion:getAddonVersion": _addon_version,
     "aws:index/getAvailabilityZones:getAvailabilityZones": _availability_zones,
     "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
     "aws:index/getRegion:getRegion": _region,
