@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from aphex.errors import AphexError
 from aphex.process import Completed, ProcessError, run
-from sandbox.certificates import host_ca_bundle
-from sandbox.images.recipes import SOURCES
+from sandbox.images.recipes import BuiltImage, PulledImage
+from sandbox.images.settings import BuildSettings
 from sandbox.toolchain import program
 from sandbox.toolchain.cache import Report
 
-_CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO")
-_PLACE_OF_CERTIFICATES = "/run/secrets/certificates"
-# Settings by which people point package managers at a mirror or a proxy.
-_PASSED_ON = (
-    "PIP_INDEX_URL",
-    "PIP_EXTRA_INDEX_URL",
-    "PIP_TRUSTED_HOST",
-    "PIP_DEFAULT_TIMEOUT",
-    "UV_DEFAULT_INDEX",
-    "UV_INDEX",
-    "UV_HTTP_TIMEOUT",
-    "NPM_CONFIG_REGISTRY",
-    "npm_config_registry",
-)
 _KEPT_VERSIONS = 3
 _STEP = re.compile(r"STEP (\d+)/(\d+): (\w+)")
 
@@ -78,41 +62,35 @@ class Buildah:
         """Whether the storage holds an image."""
         return bool(self("images", "-q", "--filter", f"reference={reference}").output.strip())
 
-    def build(
-        self,
-        reference: str,
-        dockerfile: str,
-        *,
-        stage: str = "",
-        arguments: Mapping[str, str],
-        contexts: Mapping[str, Path],
-    ) -> None:
-        """Build a Dockerfile of the sources, with the host's certificates and package settings for the build only."""
-        words = ["bud", "--isolation", "chroot", "--pull-never", "--tag", reference]
-        words += ["--file", str(SOURCES / dockerfile)]
-        words += ["--target", stage] if stage else []
-        words += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-        words += [word for name, path in contexts.items() for word in ("--build-context", f"{name}={path}")]
-        with self._build_environment() as (secret, certificates):
-            words += ["--secret", f"id=build-environment,src={secret}"]
-            if certificates is not None:
-                words += ["--secret", f"id=certificates,src={certificates}"]
-            name = reference.rsplit("/", 1)[-1].split(":")[0]
+    def build(self, image: BuiltImage, reference: str, base: str, settings: BuildSettings, platform: str = "") -> None:
+        """Build an image on its base, with the settings and certificates for the build only.
+
+        Args:
+            image: what to build.
+            reference: its name in this storage.
+            base: its base's name in this storage, or in a registry for one that is pulled.
+            settings: what the build's package managers are to use.
+            platform: such as `linux/arm64`; empty is this machine's.
+
+        Raises:
+            ImageBuildError: a step failed.
+        """
+        pull = "--pull" if isinstance(image.base, PulledImage) else "--pull-never"
+        words = ["bud", "--isolation", "chroot", pull, "--tag", reference]
+        words += ["--file", str(image.sources / image.dockerfile)]
+        words += ["--platform", platform] if platform else []
+        words += ["--target", image.stage] if image.stage else []
+        words += [word for name in image.arguments for word in ("--build-arg", f"{name}={base}")]
+        words += [word for name, each in image.contexts.items() for word in ("--build-context", f"{name}={each.path}")]
+        with settings.files(self._temporary) as files:
+            for name, path in {**files, **image.secrets}.items():
+                words += ["--secret", f"id={name},src={path}"]
 
             def on_line(line: str) -> None:
                 if step := _STEP.search(line):
-                    self._report(f"image {name}: step {step[1]} of {step[2]}, {step[3]}")
+                    self._report(f"image {image.name}: step {step[1]} of {step[2]}, {step[3]}")
 
-            self(*words, str(SOURCES), label=f"building {name}", on_line=on_line)
-
-    @contextmanager
-    def _build_environment(self) -> Iterator[tuple[Path, Path | None]]:
-        """An owner-only file of settings for the build's package managers, and the certificates to mount."""
-        certificates = host_ca_bundle()
-        with tempfile.NamedTemporaryFile("w", dir=self._temporary) as settings:
-            settings.write(build_settings(os.environ, certificates is not None))
-            settings.flush()
-            yield Path(settings.name), certificates
+            self(*words, str(image.sources), label=f"building {image.name}", on_line=on_line)
 
     @contextmanager
     def container(self, base: str = "scratch") -> Iterator[str]:
@@ -148,25 +126,24 @@ class Buildah:
 
         buildah compresses whatever it is told, because it may change the layers' digests; skopeo can be kept from it.
         """
-        skopeo = program("skopeo")
-        if skopeo is None:
-            raise ImageBuildError("skopeo is not installed.", hint="Run: python -m automation sandbox install")
         source = f"containers-storage:[overlay@{self._storage / 'root'}+{self._storage / 'run'}]{reference}"
         options = ["--quiet", "--preserve-digests", "--dest-tls-verify=false"]
-        try:
-            run([skopeo, "copy", *options, source, f"docker://{target}"], env=self._env, label=f"pushing {target}")
-        except ProcessError as error:
-            raise ImageBuildError(str(error), hint="See whether the registry has room and runs.") from error
+        skopeo("copy", *options, source, f"docker://{target}", label=f"pushing {target}", env=self._env)
 
 
-def build_settings(environment: Mapping[str, str], certificates: bool) -> str:
-    """Shell assignments that make a build's package managers use the host's mirrors and certificates."""
-    settings = {name: environment[name] for name in _PASSED_ON if environment.get(name)}
-    if "PIP_INDEX_URL" in settings:
-        settings.setdefault("UV_DEFAULT_INDEX", settings["PIP_INDEX_URL"])
-    if certificates:
-        settings |= dict.fromkeys(_CERTIFICATES, _PLACE_OF_CERTIFICATES)
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
+def skopeo(*arguments: str, label: str, env: Mapping[str, str] | None = None) -> Completed:
+    """Run one skopeo command.
+
+    Raises:
+        ImageBuildError: it is not there, or it failed.
+    """
+    executable = program("skopeo")
+    if executable is None:
+        raise ImageBuildError("skopeo is not installed.", hint="Run: python -m automation sandbox install")
+    try:
+        return run([executable, *arguments], env=env, label=label, separate_errors=True)
+    except ProcessError as error:
+        raise ImageBuildError(str(error), hint="See whether the registry has room and runs.") from error
 
 
 def oci_config(entrypoint: Sequence[str], user: str) -> list[str]:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import httpx
 
 from aphex.errors import AphexError
-from sandbox.images.base import build_base
 from sandbox.images.buildah import Buildah, oci_config
-from sandbox.images.recipes import (
-    BuiltImage,
-    ScratchImage,
-    base_packages,
-    builder,
-    deployer,
-)
+from sandbox.images.builds import Builds, builds, local_name, repository
+from sandbox.images.recipes import BuiltImage, Context, ScratchImage, binary_identity, builder, content_tag, deployer
 from sandbox.toolchain import Toolchain, host_packages
 from sandbox.toolchain import ensure as ensure_tools
-from sandbox.toolchain.cache import Report, cache_root, locked, silent
-from sandbox.toolchain.progress import duration
+from sandbox.toolchain.cache import Report, cache_root, locked, placed, silent
 
 _REGISTRY_SECONDS = 10.0
 
@@ -70,7 +63,7 @@ def ensure(state: Registry, toolchain: Toolchain, report: Report | None = None) 
     pulumi = toolchain.path("pulumi")
     return Images(
         builder=pushes.built(builder()),
-        deployer=pushes.built(deployer(pulumi)),
+        deployer=pushes.built(deployer(programs(pulumi, cache_root() / "images"))),
         argo_controller=small["workflow-controller"],
         argoexec=small["argoexec"],
         argo_server=small["argo-server"],
@@ -102,11 +95,11 @@ class Pushes:
         """The reference of an image of one binary, pushed when it is not there."""
         tag = image.tag()
         if not self._pushed(image.name, tag):
-            with self._building(image.name) as buildah:
-                local = _local(image.name, tag)
+            with self._building(image.name) as building:
+                buildah, local = building.buildah, local_name(image.name, tag)
                 if not buildah.has(local):
                     _build_scratch(buildah, image, local)
-                    buildah.prune(_repository(image.name))
+                    buildah.prune(repository(image.name))
                 self._report(f"image {image.name}: pushing")
                 for each in (*image.aliases, tag):
                     buildah.push(local, f"{self._state.registry}/{image.name}:{each}")
@@ -116,40 +109,20 @@ class Pushes:
         """The reference of an image of one of the project's Dockerfiles, pushed when it is not there."""
         tag = image.tag()
         if not self._pushed(image.name, tag):
-            with self._building(image.name) as buildah:
-                self._build(buildah, image)
+            with self._building(image.name) as building:
+                local = building.image(image)
                 self._report(f"image {image.name}: pushing")
-                buildah.push(_local(image.name, tag), f"{self._state.registry}/{image.name}:{tag}")
+                building.buildah.push(local, f"{self._state.registry}/{image.name}:{tag}")
         return self._reference(image.name, tag)
-
-    def _build(self, buildah: Buildah, image: BuiltImage) -> str:
-        """Build an image after what it is based on, each only when the storage lacks it; returns its local name."""
-        local = _local(image.name, image.tag())
-        if buildah.has(local):
-            return local
-        if isinstance(image.base, str):
-            base = _local("aphex-base", image.base)
-            if not buildah.has(base):
-                build_base(buildah, base, base_packages(), self._cache / "archives", self._report)
-        else:
-            base = self._build(buildah, image.base)
-        started = time.monotonic()
-        arguments = dict.fromkeys(image.arguments, base)
-        buildah.build(local, image.dockerfile, stage=image.stage, arguments=arguments, contexts=image.contexts)
-        self._report(f"built {image.name} in {duration(time.monotonic() - started)}")
-        buildah.prune(_repository(image.name))
-        return local
 
     def _reference(self, name: str, tag: str) -> str:
         return f"{self._state.image_prefix}/{name}:{tag}"
 
     @contextmanager
-    def _building(self, name: str) -> Iterator[Buildah]:
+    def _building(self, name: str) -> Iterator[Builds]:
         host_packages(self._report)
-        with locked(self._cache / "lock", self._report, f"image {name}"):
-            buildah = Buildah(self._cache, self._report)
-            buildah.recover()
-            yield buildah
+        with builds(self._cache, self._report, name) as building:
+            yield building
 
     def _pushed(self, name: str, tag: str) -> bool:
         url = f"http://{self._state.registry}/v2/{name}/manifests/{tag}"
@@ -164,12 +137,15 @@ class Pushes:
         return answer.status_code == httpx.codes.OK
 
 
-def _repository(name: str) -> str:
-    return f"localhost/{name}"
-
-
-def _local(name: str, tag: str) -> str:
-    return f"{_repository(name)}:{tag}"
+def programs(pulumi: Path, cache: Path) -> Context:
+    """A folder below `cache` with the sandbox's Pulumi CLI alone; stand-in providers take the place of its plugins."""
+    identity = binary_identity(pulumi)
+    folder = cache / "programs" / content_tag(identity)
+    if not folder.is_dir():
+        with locked(cache / "lock", silent, "programs"), placed(folder) as partial:
+            (partial / "bin").mkdir()
+            shutil.copy2(pulumi, partial / "bin" / "pulumi")
+    return Context(path=folder, identity=identity)
 
 
 def _build_scratch(buildah: Buildah, image: ScratchImage, reference: str) -> None:

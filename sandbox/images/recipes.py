@@ -10,6 +10,8 @@ from pathlib import Path
 # The root of the project's sources, which is the build context of its images.
 SOURCES = Path(__file__).parents[2]
 SUITE = "bookworm"
+# The base image by its digest, and the released programs by their checksums.
+PINS = "docker/pins.json"
 _RECIPE = "1"
 _UNUSED = ("__pycache__", ".pyc")
 
@@ -37,6 +39,42 @@ class ScratchImage:
         return content_tag(_RECIPE, self.name, *self.entrypoint, self.user, binary_identity(self.binary))
 
 
+@dataclass(frozen=True)
+class DebianBase:
+    """The base image that is made from Debian packages where no image can be pulled (`sandbox.images.base`)."""
+
+    packages: tuple[str, ...]
+    name: str = "aphex-base"
+
+    def tag(self) -> str:
+        """The content tag."""
+        return content_tag(_RECIPE, SUITE, *self.packages)
+
+
+@dataclass(frozen=True)
+class PulledImage:
+    """An image of some registry, by its full reference."""
+
+    reference: str
+
+    def tag(self) -> str:
+        """The content tag: that of the reference, which names a digest when it is to be the same for ever."""
+        return content_tag(_RECIPE, self.reference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """A folder outside the sources that a Dockerfile copies from.
+
+    Attributes:
+        path: the folder.
+        identity: what tells its content from another's.
+    """
+
+    path: Path
+    identity: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuiltImage:
     """One stage of one of the project's Dockerfiles.
@@ -45,36 +83,36 @@ class BuiltImage:
         name: the image's name in the registry.
         dockerfile: relative to the sources.
         inputs: files and folders that go into it, relative to the sources.
-        base: the image it is built on, or None for the first.
+        base: the image it is built on.
         stage: the Dockerfile's stage; empty is the last.
         arguments: build arguments that name the base.
         contexts: further folders that it copies from, by their names in the Dockerfile.
+        secrets: files whose content goes into it and that its Dockerfile mounts as secrets, by their ids.
+        sources: the build context.
     """
 
     name: str
     dockerfile: str
     inputs: tuple[str, ...]
-    base: BuiltImage | str
+    base: BuiltImage | DebianBase | PulledImage
     stage: str = ""
     arguments: tuple[str, ...] = ()
-    contexts: Mapping[str, Path] = field(default_factory=dict)
+    contexts: Mapping[str, Context] = field(default_factory=dict)
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    sources: Path = SOURCES
 
     def tag(self) -> str:
         """The content tag: changes with the base, the Dockerfile and every input, and with nothing else."""
-        base = self.base if isinstance(self.base, str) else self.base.tag()
-        contexts = (f"{name}={binary_identity(path / name)}" for name, path in sorted(self.contexts.items()))
-        return content_tag(_RECIPE, self.instructions(), base, tree_digest(self.inputs), *contexts)
+        contexts = (f"{name}={context.identity}" for name, context in sorted(self.contexts.items()))
+        secrets = (f"{name}={_file_digest(path)}" for name, path in sorted(self.secrets.items()))
+        made_from = tree_digest(self.inputs, self.sources)
+        return content_tag(_RECIPE, self.instructions(), self.base.tag(), made_from, *contexts, *secrets)
 
     def instructions(self) -> str:
         """The part of the Dockerfile that makes this image: the named stage comes first, the other one follows it."""
-        text = (SOURCES / self.dockerfile).read_text()
+        text = (self.sources / self.dockerfile).read_text()
         first, separator, last = text.rpartition("\nFROM ")
         return first if self.stage else separator + last
-
-
-def base_tag(packages: Iterable[str]) -> str:
-    """The content tag of the Debian base image."""
-    return content_tag(_RECIPE, SUITE, *packages)
 
 
 def base_packages() -> tuple[str, ...]:
@@ -82,51 +120,88 @@ def base_packages() -> tuple[str, ...]:
     return tuple((SOURCES / "docker/base/packages.txt").read_text().split())
 
 
-def builder_dependencies() -> BuiltImage:
-    """The builder image without this project's own packages."""
+def debian_base() -> DebianBase:
+    """The base image that needs no registry."""
+    return DebianBase(base_packages())
+
+
+def pulled_base(reference: str) -> BuiltImage:
+    """The base image on Debian's own image, or on another one made from it."""
+    return BuiltImage(
+        name="aphex-base",
+        dockerfile="docker/base/Dockerfile",
+        inputs=("docker/base/packages.txt",),
+        base=PulledImage(reference),
+        arguments=("DEBIAN_IMAGE",),
+    )
+
+
+def builder_dependencies(base: BuiltImage | DebianBase | None = None, certificates: Path | None = None) -> BuiltImage:
+    """The builder image without this project's own packages.
+
+    Args:
+        base: what it is built on; by default the base that needs no registry.
+        certificates: authorities that programs in the image are to trust besides Debian's.
+    """
     return BuiltImage(
         name="aphex-builder-dependencies",
         dockerfile="docker/builder/Dockerfile",
         inputs=("docker/tools.lock", "docker/cdk.lock", "docker/builder.lock"),
-        base=base_tag(base_packages()),
+        base=base or debian_base(),
         stage="dependencies",
         arguments=("BASE_IMAGE",),
+        secrets={"own-certificates": certificates} if certificates else {},
     )
 
 
-def builder() -> BuiltImage:
+def builder(base: BuiltImage | DebianBase | None = None, certificates: Path | None = None) -> BuiltImage:
     """The image of the stages that run the application's commands."""
     return BuiltImage(
         name="aphex-builder",
         dockerfile="docker/builder/Dockerfile",
         inputs=("aphex", "stages"),
-        base=builder_dependencies(),
+        base=builder_dependencies(base, certificates),
         arguments=("BASE_IMAGE", "DEPENDENCIES_IMAGE"),
     )
 
 
-def deployer_dependencies(pulumi: Path) -> BuiltImage:
-    """The deployer image without this project's own packages; `pulumi` is the Pulumi CLI."""
+def deployer_dependencies(
+    programs: Context | None = None, base: BuiltImage | DebianBase | None = None, certificates: Path | None = None
+) -> BuiltImage:
+    """The deployer image without this project's own packages.
+
+    Args:
+        programs: a folder with the Pulumi CLI and the others, instead of downloading what `docker/pins.json` names.
+        base: what the builder image is built on.
+        certificates: as in the builder image.
+    """
     return BuiltImage(
         name="aphex-deployer-dependencies",
         dockerfile="docker/deployer/Dockerfile",
-        inputs=("docker/deployer.lock", "docker/deployer/package.json", "docker/deployer/package-lock.json"),
-        base=builder_dependencies(),
+        inputs=(
+            "docker/deployer.lock",
+            "docker/deployer/package.json",
+            "docker/deployer/package-lock.json",
+            PINS,
+            "docker/deployer/programs.py",
+        ),
+        base=builder_dependencies(base, certificates),
         stage="dependencies",
         arguments=("BUILDER_IMAGE",),
-        contexts={"pulumi": pulumi.parent},
+        contexts={"programs": programs} if programs else {},
     )
 
 
-def deployer(pulumi: Path) -> BuiltImage:
+def deployer(
+    programs: Context | None = None, base: BuiltImage | DebianBase | None = None, certificates: Path | None = None
+) -> BuiltImage:
     """The image of the stages that deploy."""
     return BuiltImage(
         name="aphex-deployer",
         dockerfile="docker/deployer/Dockerfile",
         inputs=("aphex", "stages", "platform/aphex_platform", "automation", "sandbox"),
-        base=deployer_dependencies(pulumi),
+        base=deployer_dependencies(programs, base, certificates),
         arguments=("BUILDER_IMAGE", "DEPENDENCIES_IMAGE"),
-        contexts={"pulumi": pulumi.parent},
     )
 
 
@@ -161,3 +236,7 @@ def input_files(inputs: Iterable[str], root: Path = SOURCES) -> list[Path]:
 
 def _cached(path: Path) -> bool:
     return any(part == "__pycache__" for part in path.parts)
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -15,19 +15,21 @@ import pytest
 from aphex.errors import AphexError
 from sandbox import images
 from sandbox.certificates import host_ca_bundle
-from sandbox.images.buildah import build_settings
+from sandbox.images.ensure import programs
 from sandbox.images.recipes import (
     SOURCES,
+    Context,
     ScratchImage,
-    base_packages,
-    base_tag,
     builder,
     builder_dependencies,
     deployer,
+    debian_base,
     deployer_dependencies,
     input_files,
+    pulled_base,
     tree_digest,
 )
+from sandbox.images.settings import BuildSettings, host_settings
 from sandbox.toolchain import Toolchain
 
 DOCKERFILES = sorted((SOURCES / "docker").glob("*/Dockerfile"))
@@ -35,11 +37,8 @@ LOCKS = sorted((SOURCES / "docker").rglob("*lock*"))
 
 
 @pytest.fixture
-def pulumi(tmp_path: Path) -> Path:
-    program = tmp_path / "bin/pulumi"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\n")
-    return program
+def pulumi(tmp_path: Path) -> Context:
+    return Context(path=tmp_path, identity="one")
 
 
 def test_a_tree_is_known_by_names_contents_and_executability(tmp_path: Path) -> None:
@@ -66,9 +65,9 @@ def test_what_python_leaves_beside_its_sources_changes_nothing(tmp_path: Path) -
     assert tree_digest(["a"], tmp_path) == before
 
 
-def test_each_image_is_built_on_the_one_that_it_names(pulumi: Path) -> None:
+def test_each_image_is_built_on_the_one_that_it_names(pulumi: Context) -> None:
     tags = [
-        base_tag(base_packages()),
+        debian_base().tag(),
         builder_dependencies().tag(),
         builder().tag(),
         deployer_dependencies(pulumi).tag(),
@@ -80,20 +79,44 @@ def test_each_image_is_built_on_the_one_that_it_names(pulumi: Path) -> None:
     assert deployer_dependencies(pulumi).base == builder_dependencies()
 
 
-def test_another_pulumi_makes_another_deployer_and_the_same_builder(pulumi: Path) -> None:
-    before = deployer(pulumi).tag(), builder().tag()
-    pulumi.write_text("#!/bin/sh\n# another one\n")
-    assert deployer(pulumi).tag() != before[0]
-    assert builder().tag() == before[1]
+def test_other_programs_make_another_deployer(pulumi: Context) -> None:
+    other = Context(path=pulumi.path, identity="another")
+    assert len({deployer(each).tag() for each in (pulumi, other, None)}) == 3
 
 
-def test_the_projects_own_code_is_in_no_image_of_dependencies(pulumi: Path) -> None:
+def test_the_sandboxs_programs_are_its_pulumi_and_nothing_beside_it(tmp_path: Path) -> None:
+    toolchain = tmp_path / "pulumi-1/bin"
+    toolchain.mkdir(parents=True)
+    (toolchain / "pulumi").write_text("#!/bin/sh\n")
+    (toolchain / "pulumi-language-go").write_text("#!/bin/sh\n")
+    made = programs(toolchain / "pulumi", tmp_path / "cache")
+    assert [path.relative_to(made.path).as_posix() for path in made.path.rglob("*")] == ["bin", "bin/pulumi"]
+    assert programs(toolchain / "pulumi", tmp_path / "cache") == made
+    (toolchain / "pulumi").write_text("#!/bin/sh\n# another one\n")
+    assert programs(toolchain / "pulumi", tmp_path / "cache").identity != made.identity
+
+
+def test_another_base_and_other_authorities_make_other_images(tmp_path: Path) -> None:
+    authorities = tmp_path / "own.crt"
+    authorities.write_text("one")
+    tags = [
+        builder().tag(),
+        builder(pulled_base("debian@sha256:1")).tag(),
+        builder(pulled_base("debian@sha256:2")).tag(),
+    ]
+    tags += [builder(certificates=authorities).tag()]
+    authorities.write_text("another")
+    tags += [builder(certificates=authorities).tag()]
+    assert len(set(tags)) == len(tags)
+
+
+def test_the_projects_own_code_is_in_no_image_of_dependencies(pulumi: Context) -> None:
     for image in (builder_dependencies(), deployer_dependencies(pulumi)):
-        assert {path.suffix for path in input_files(image.inputs)} <= {".lock", ".json"}
+        assert {path.parts[0] for name in image.inputs for path in [Path(name)]} == {"docker"}
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES[1:], ids=lambda path: path.parent.name)
-def test_what_a_dockerfile_copies_is_what_its_tag_is_made_from(dockerfile: Path, pulumi: Path) -> None:
+def test_what_a_dockerfile_copies_is_what_its_tag_is_made_from(dockerfile: Path, pulumi: Context) -> None:
     made = {
         "builder": (builder_dependencies(), builder()),
         "deployer": (deployer_dependencies(pulumi), deployer(pulumi)),
@@ -112,7 +135,7 @@ def test_images_do_not_run_as_root(dockerfile: Path) -> None:
     assert users[-1] == "10001"
 
 
-def test_every_file_that_a_build_needs_passes_the_ignore_file(pulumi: Path) -> None:
+def test_every_file_that_a_build_needs_passes_the_ignore_file(pulumi: Context) -> None:
     kept = {line[1:] for line in (SOURCES / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     inputs = {name for image in (builder_dependencies(), builder(), deployer(pulumi)) for name in image.inputs}
     assert {name.split("/")[0] for name in inputs} <= kept
@@ -143,9 +166,9 @@ def test_the_cdk_cli_is_pinned_by_its_checksum() -> None:
 
 
 def test_build_settings_reach_the_package_managers_whatever_is_in_them(tmp_path: Path) -> None:
-    environment = {"PIP_INDEX_URL": "https://user:it's$HOME@mirror.test/simple", "UNRELATED_SECRET": "x"}
+    environment = {"PIP_INDEX_URL": "https://user:it's$HOME@mirror.test/simple"}
     settings = tmp_path / "settings"
-    settings.write_text(build_settings(environment, certificates=True))
+    settings.write_text(BuildSettings(environment=environment, certificates=tmp_path).script())
     shown = subprocess.run(
         ["sh", "-c", f'. {settings}; printf \'%s\n\' "$PIP_INDEX_URL" "$UV_DEFAULT_INDEX" "$SSL_CERT_FILE"'],
         capture_output=True,
@@ -153,8 +176,8 @@ def test_build_settings_reach_the_package_managers_whatever_is_in_them(tmp_path:
         check=True,
     )
     assert shown.stdout.splitlines() == [*[environment["PIP_INDEX_URL"]] * 2, "/run/secrets/certificates"]
-    assert "UNRELATED" not in settings.read_text()
-    assert build_settings({}, certificates=False) == ""
+    assert BuildSettings().script() == ""
+    assert "UNRELATED_SECRET" not in host_settings({**environment, "UNRELATED_SECRET": "x"}).environment
 
 
 def test_the_hosts_certificates_are_those_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
