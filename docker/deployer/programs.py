@@ -28,7 +28,7 @@ _PLUGIN = "pulumi-resource-"
 
 def main(pins: Path, architecture: str, folder: Path, cache: Path) -> None:
     """Fill the folder; ends the process with a message when something is not as it is pinned."""
-    (folder / "bin").mkdir(parents=True)
+    (folder / "bin").mkdir(parents=True, exist_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
     had = []
     for program in json.loads(pins.read_text())["programs"]:

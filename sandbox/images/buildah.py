@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -120,6 +120,19 @@ class Buildah:
         # buildah lists the newest first.
         for outdated in listed.output.split()[_KEPT_VERSIONS:]:
             self("rmi", outdated)
+
+    def export(self, references: Iterable[str], folder: Path) -> None:
+        """Write images of several platforms into one OCI layout, below one index."""
+        index = f"localhost/aphex-index:{folder.name.lstrip('.')}".lower()
+        self("manifest", "create", index, *references)
+        try:
+            self("manifest", "push", "--quiet", "--all", "--format", "oci", index, f"oci:{folder}", label="exporting")
+        finally:
+            self("manifest", "rm", index)
+
+    def version(self) -> str:
+        """The program's version."""
+        return self("--version").output.split()[2]
 
     def push(self, reference: str, target: str) -> None:
         """Push to a registry on this machine, as it is: compressing costs more than loopback saves.

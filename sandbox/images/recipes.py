@@ -108,6 +108,10 @@ class BuiltImage:
         made_from = tree_digest(self.inputs, self.sources)
         return content_tag(_RECIPE, self.instructions(), self.base.tag(), made_from, *contexts, *secrets)
 
+    def chain(self) -> list[BuiltImage]:
+        """The image after those of ours that it is based on."""
+        return [*(self.base.chain() if isinstance(self.base, BuiltImage) else []), self]
+
     def instructions(self) -> str:
         """The part of the Dockerfile that makes this image: the named stage comes first, the other one follows it."""
         text = (self.sources / self.dockerfile).read_text()
