@@ -22,10 +22,9 @@ from sandbox.images.recipes import (
     ScratchImage,
     builder,
     builder_dependencies,
-    deployer,
     debian_base,
+    deployer,
     deployer_dependencies,
-    input_files,
     pulled_base,
     tree_digest,
 )
