@@ -107,9 +107,8 @@ class ImageOptions:
             raise UsageError("--debootstrap works with buildah only.", hint="Add --tool buildah.")
         wrong = [name for name in self.platforms if name not in PLATFORMS]
         if wrong or not self.platforms:
-            raise UsageError(
-                f"{', '.join(wrong) or 'No platform'} cannot be built.", hint=f"Use {' or '.join(PLATFORMS)}."
-            )
+            message = f"{', '.join(wrong)} cannot be built." if wrong else "No platform was named."
+            raise UsageError(message, hint=f"Use {' or '.join(PLATFORMS)}.")
         if self.programs and len(self.platforms) > 1:
             raise UsageError(
                 "A folder of programs is for one platform.", hint="Name it: --platform linux/amd64, for example."
