@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,12 +94,11 @@ def with_token(document: Mapping[str, Any], host: str, token: str) -> dict[str, 
     return merged | ({"credHelpers": helpers} if helpers else {})
 
 
-def require_repositories(registry: str, names: list[str], profile: str | None, *, create: bool) -> list[str]:
-    """See that an ECR registry has a repository for each image; a registry of another kind needs none.
+def require_repositories(wanted: Sequence[str], profile: str | None, *, create: bool) -> list[str]:
+    """See that an ECR registry has the repositories; a registry of another kind makes them when they are pushed to.
 
     Args:
-        registry: `HOST` or `HOST/PREFIX`.
-        names: of the images.
+        wanted: repositories of one registry, as `HOST/NAME`.
         profile: the AWS profile to use.
         create: whether to make those that are missing: tags that cannot be moved, scanned when pushed.
 
@@ -109,13 +108,12 @@ def require_repositories(registry: str, names: list[str], profile: str | None, *
     Raises:
         RegistryError: there are some missing, and `create` is not set.
     """
-    ecr = ecr_of(registry)
+    ecr = ecr_of(wanted[0])
     if ecr is None:
         return []
     client = _session(profile).client("ecr", region_name=ecr.region)
-    prefix = registry.rstrip("/").partition("/")[2]
-    wanted = ["/".join(filter(None, (prefix, name))) for name in names]
-    missing = [name for name in wanted if not _repository_exists(client, ecr, name)]
+    names = [each.partition("/")[2] for each in wanted]
+    missing = [name for name in names if not _repository_exists(client, ecr, name)]
     if missing and not create:
         raise RegistryError(
             f"The registry {ecr.host} has no repository {' and no '.join(missing)}.",

@@ -47,9 +47,16 @@ class PlannedImage:
         return self.image.name
 
     @property
+    def repository(self) -> str:
+        """Where it goes: `HOST/aphex-builder`, or `HOST/PREFIX/builder` as the cluster stack calls its repositories."""
+        if self.registry is None:
+            return self.name
+        return f"{self.registry}/{self.name.removeprefix('aphex-') if '/' in self.registry else self.name}"
+
+    @property
     def reference(self) -> str:
         """The full reference, or without a registry name and tag."""
-        return "/".join(filter(None, (self.registry, f"{self.name}:{self.tag}")))
+        return f"{self.repository}:{self.tag}"
 
 
 def planned_images(options: ImageOptions, base_image: str, version: str) -> tuple[PlannedImage, ...]:

@@ -110,10 +110,8 @@ def make(
         environment = {}
         if options.registry is not None:
             environment = stack.enter_context(logged_in(options.registry, options.profile))
-            names = [each.name for each in images]
-            for name in require_repositories(
-                options.registry, names, options.profile, create=options.create_repositories
-            ):
+            wanted = [each.repository for each in images]
+            for name in require_repositories(wanted, options.profile, create=options.create_repositories):
                 report(f"made the repository {name}")
         workshop = Workshop(
             settings=build_settings(options, os.environ),

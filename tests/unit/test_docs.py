@@ -92,15 +92,6 @@ def test_a_link_to_a_file_of_the_repository_leads_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_the_modules_that_the_architecture_names_are_there() -> None:
-    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
-    section = text[text.index("### Inside the stages") :].partition("\n## ")[0]
-    named = re.findall(r"`([a-z_]+)`", section.partition("\n\n")[2].replace("`run`", ""))
-    stages = ROOT / "stages"
-    assert named
-    assert [name for name in named if not (stages / f"{name}.py").exists() and not (stages / name).is_dir()] == []
-
-
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
     done = subprocess.run(

@@ -120,15 +120,15 @@ def test_without_credentials_it_is_said_which_registry_and_which_right(
 
 
 def test_a_missing_repository_is_named_and_made_only_when_asked_for(aws: Path) -> None:
-    names = ["aphex-builder", "aphex-deployer"]
+    names = [f"{HOST}/team/builder", f"{HOST}/team/deployer"]
     client = boto3.client("ecr", region_name="eu-central-1")
-    client.create_repository(repositoryName="team/aphex-builder")
+    client.create_repository(repositoryName="team/builder")
     with pytest.raises(RegistryError) as caught:
-        require_repositories(f"{HOST}/team", names, None, create=False)
-    assert caught.value.message == f"The registry {HOST} has no repository team/aphex-deployer."
-    assert require_repositories(f"{HOST}/team", names, None, create=True) == ["team/aphex-deployer"]
-    assert require_repositories(f"{HOST}/team", names, None, create=True) == []
-    (made,) = client.describe_repositories(repositoryNames=["team/aphex-deployer"])["repositories"]
+        require_repositories(names, None, create=False)
+    assert caught.value.message == f"The registry {HOST} has no repository team/deployer."
+    assert require_repositories(names, None, create=True) == ["team/deployer"]
+    assert require_repositories(names, None, create=True) == []
+    (made,) = client.describe_repositories(repositoryNames=["team/deployer"])["repositories"]
     assert made["imageTagMutability"] == "IMMUTABLE"
     assert made["imageScanningConfiguration"] == {"scanOnPush": True}
-    assert require_repositories("ghcr.io/team", names, None, create=False) == []
+    assert require_repositories(["ghcr.io/team/builder"], None, create=False) == []

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from aphex_platform.components.registry import IMAGES
 
 from aphex.errors import UsageError
+from aphex.names import ClusterNames
 from automation.images import bake
 from automation.images.options import ImageOptions, Network, build_settings
 from automation.images.pins import PinnedFile, Pins, UnpinnedProgram, read_pins, require_checksums
@@ -44,6 +46,14 @@ def test_a_tag_is_the_version_and_the_content() -> None:
     assert all(tag.startswith("1.2.3-") and len(tag) == len("1.2.3-") + 12 for tag in tags.values())
     assert tags["aphex-builder"] != tags["aphex-deployer"]
     assert project_version() in (SOURCES / "pyproject.toml").read_text()
+
+
+def test_a_repository_is_called_as_the_cluster_stack_calls_it() -> None:
+    below = images(ImageOptions(registry="registry.test/aphex-main/"))
+    assert [each.repository for each in below.values()] == [
+        f"registry.test/{ClusterNames('main').repository(image)}" for image in IMAGES
+    ]
+    assert images(ImageOptions(registry="registry.test"))["aphex-builder"].repository == "registry.test/aphex-builder"
 
 
 def test_every_choice_that_changes_the_content_changes_the_tag(tmp_path: Path) -> None:
@@ -185,7 +195,10 @@ def test_buildx_builds_all_platforms_with_a_bill_of_materials_and_provenance(
         *("--sbom=true", "--provenance=mode=max", "--progress=plain"),
     ]
     assert built["fs"] == "0"
-    assert [each.pinned for each in made] == [f"{REGISTRY}/{each.name}@sha256:{each.name}" for each in planned]
+    assert [each.pinned for each in made] == [
+        f"{REGISTRY}/builder@sha256:aphex-builder",
+        f"{REGISTRY}/deployer@sha256:aphex-deployer",
+    ]
     definition = json.loads((tmp_path / "definition.json").read_text())
     assert definition["target"]["aphex-deployer"]["platforms"] == ["linux/amd64", "linux/arm64"]
     assert stat.S_IMODE((tmp_path / "settings").stat().st_mode) == 0o600
