@@ -44,6 +44,7 @@ def up(
     name: options.Name = DEFAULT_NAME,
     plan: Annotated[Path | None, typer.Option("--plan", help="Apply exactly what `preview --save` planned.")] = None,
     yes: options.Yes = False,
+    allow_data_loss: options.AllowDataLoss = False,
     json: options.Json = False,
     settings: options.Settings = None,
     secrets: options.Secrets = None,
@@ -57,7 +58,7 @@ def up(
     if settings is not None and plan is None:
         run_self_update(where, Terminal(json_output=json))
     else:
-        run_up(where, Terminal(json_output=json), plan=plan, yes=yes)
+        run_up(where, Terminal(json_output=json), plan=plan, yes=yes, allow_data_loss=allow_data_loss)
 
 
 @app.command()
@@ -89,10 +90,10 @@ def destroy(
     cluster: options.Cluster = None,
     aws: options.Aws = None,
     name: options.Name = DEFAULT_NAME,
-    delete_data: Annotated[
+    allow_data_loss: Annotated[
         bool | None,
         typer.Option(
-            "--delete-data/--keep-data",
+            "--allow-data-loss/--keep-data",
             help="Whether artifacts, logs and records go too. [default: kept on AWS, deleted in the sandbox]",
             show_default=False,
         ),
@@ -104,7 +105,7 @@ def destroy(
     from automation.commands import run_destroy
 
     where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
-    run_destroy(where, Terminal(json_output=json), yes=yes, delete_data=delete_data)
+    run_destroy(where, Terminal(json_output=json), yes=yes, delete_data=allow_data_loss)
 
 
 @app.command()

@@ -12,21 +12,29 @@ from automation.options import TargetOptions
 
 if TYPE_CHECKING:
     from aphex.config import PipelineConfig
+    from automation.data_loss import Consent
+    from automation.preview import PreviewResult
     from automation.target import Target
     from automation.up import UpResult
 
 CHANGES_PENDING = 3
+# What later updates compare themselves with; a person is told of it when it matters.
+_INTERNAL_OUTPUTS = ("environments", "token_issuer")
 
 
-def run_up(options: TargetOptions, terminal: Terminal, *, plan: Path | None, yes: bool) -> tuple[Target, UpResult]:
+def run_up(
+    options: TargetOptions, terminal: Terminal, *, plan: Path | None, yes: bool, allow_data_loss: bool = False
+) -> tuple[Target, UpResult]:
     """Deploy the pipeline and tell what came of it."""
     from automation.changes import sentence
+    from automation.data_loss import Consent
     from automation.resolve import resolve
 
     config = _config(options)
     target = resolve(options, config, terminal, prepare=True)
+    consent = Consent.GIVEN if allow_data_loss else Consent.ASK
     _agree(options, config, target, terminal, yes=yes or plan is not None)
-    result = _apply(target, config, terminal, plan)
+    result = _apply(target, config, terminal, plan, consent)
     terminal.show(sentence(result.changes))
     terminal.show(outputs_table(result.outputs))
     for line in next_steps(target, result):
@@ -35,13 +43,13 @@ def run_up(options: TargetOptions, terminal: Terminal, *, plan: Path | None, yes
     return target, result
 
 
-def _apply(target: Target, config: PipelineConfig, terminal: Terminal, plan: Path | None) -> UpResult:
+def _apply(target: Target, config: PipelineConfig, terminal: Terminal, plan: Path | None, consent: Consent) -> UpResult:
     from automation.up import bring_up
     from automation.update_plan import load_plan
     from automation.webhook import register_webhook
 
     saved = load_plan(plan, config, target.settings) if plan is not None else None
-    result = bring_up(target, config, terminal, plan=saved)
+    result = bring_up(target, config, terminal, plan=saved, consent=consent)
     register_webhook(target, terminal)
     return result
 
@@ -86,6 +94,7 @@ def _agree(options: TargetOptions, config: PipelineConfig, target: Target, termi
     found = preview(target, config, terminal)
     if found.changes:
         terminal.err.print(changes_table(found.changes))
+        tell_consequences(found, terminal)
         ask(terminal, f"Deploy this to the account {target.settings.aws.account}?")
 
 
@@ -102,6 +111,7 @@ def run_preview(options: TargetOptions, terminal: Terminal, *, save: Path | None
     if found.changes:
         terminal.show(changes_table(found.changes))
     terminal.show(sentence(found.changes, would=True))
+    tell_consequences(found, terminal)
     if save is not None:
         SavedPlan(
             pipeline=found.pipeline,
@@ -114,6 +124,18 @@ def run_preview(options: TargetOptions, terminal: Terminal, *, save: Path | None
         terminal.say(f"Saved. Apply exactly this with: python -m automation up --plan {save}")
     terminal.result(found.document())
     return CHANGES_PENDING if expect_none and found.changes else 0
+
+
+def tell_consequences(found: PreviewResult, terminal: Terminal) -> None:
+    """Say what the changes would lose, and what they would leave behind."""
+    from automation.data_loss import FLAG
+    from automation.left_behind import tell
+
+    for loss in found.losses:
+        terminal.say(f" ! {loss}", style="bold red")
+    if found.losses:
+        terminal.say(f"`up` asks before it does that, and a self-update refuses it; {FLAG} allows it.")
+    tell(found.left, terminal)
 
 
 def run_destroy(options: TargetOptions, terminal: Terminal, *, yes: bool, delete_data: bool | None) -> None:
@@ -181,6 +203,8 @@ def outputs_table(outputs: dict[str, Any]) -> Any:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in sorted(outputs.items()):
+        if name in _INTERNAL_OUTPUTS:
+            continue
         if isinstance(value, dict):
             for key, inner in sorted(value.items()):
                 table.add_row(f"{name}.{key}", str(inner))

@@ -24,7 +24,7 @@ from automation.console import duration
 
 if TYPE_CHECKING:
     from automation.console import Terminal
-    from automation.target import Target
+    from automation.home import StackHome
 
 _POLL_SECONDS = 2.0
 _CLOCK_SKEW_SECONDS = 60.0
@@ -148,59 +148,57 @@ def abandoned(locks: Sequence[Lock], witness: Witness) -> tuple[list[tuple[Lock,
 
 
 class StackLocked(AphexError):
-    """Somebody else works on the pipeline and did not finish in time."""
+    """Somebody else works on the stack and did not finish in time."""
 
-    def __init__(self, target: Target, locks: Sequence[Lock], waited: float) -> None:
+    def __init__(self, home: StackHome, locks: Sequence[Lock], waited: float) -> None:
         self.locks = tuple(locks)
         super().__init__(
-            f"The pipeline {target.settings.pipeline} is being changed by somebody else, and still was after "
+            f"The {home.noun} {home.owner} is being changed by somebody else, and still was after "
             f"{duration(waited)}:\n" + "\n".join(f"  {lock}" for lock in locks),
-            hint="Wait for it to end. If you know that it is gone for good: "
-            f"python -m automation unlock {target.options}",
+            hint=f"Wait for it to end. If you know that it is gone for good: {home.command('unlock')}",
         )
 
 
-def clear_path(target: Target, stack: str, terminal: Terminal, *, wait: float) -> None:
+def clear_path(home: StackHome, terminal: Terminal, *, wait: float) -> None:
     """Make sure that nobody works on the stack: remove locks whose holders are gone, wait for the others.
 
     Args:
-        target: where the pipeline is.
-        stack: its stack.
+        home: where the stack is.
         terminal: where progress is told.
         wait: how many seconds to wait for a holder that lives.
 
     Raises:
         StackLocked: a lock was still held after `wait` seconds.
     """
-    bucket = target.settings.state_bucket
+    bucket = home.bucket
     if bucket is None:
         return
-    s3 = target.aws.client("s3")
-    witness = this_machine(target)
+    s3 = home.aws.client("s3")
+    witness = this_machine(home)
     began = time.monotonic()
     reminded = 0.0
     while True:
-        gone, held = abandoned(read_locks(s3, bucket, stack), witness)
+        gone, held = abandoned(read_locks(s3, bucket, home.name), witness)
         for lock, reason in gone:
             terminal.warn(f"a lock was left behind ({lock}). Its holder is gone: {reason}. The lock is removed.")
             s3.delete_object(Bucket=bucket, Key=lock.key)
         waited = time.monotonic() - began
         if not held:
             if reminded:
-                terminal.say(f"The pipeline is free after {duration(waited)}.")
+                terminal.say(f"The {home.noun} is free after {duration(waited)}.")
             return
         if waited >= wait:
-            raise StackLocked(target, held, waited)
+            raise StackLocked(home, held, waited)
         if waited >= reminded:
-            terminal.say(waiting_line(held[0], waited, wait))
+            terminal.say(waiting_line(held[0], waited, wait, home.noun))
             reminded = waited + _REMIND_SECONDS
         time.sleep(min(_POLL_SECONDS, wait - waited))
 
 
-def waiting_line(lock: Lock, waited: float, wait: float) -> str:
+def waiting_line(lock: Lock, waited: float, wait: float, noun: str = "pipeline") -> str:
     """What is said while a lock's holder is waited for: whose it is, since when, and for how long still."""
     so_far = f"for {duration(waited)} so far, " if waited >= 1 else ""
-    return f"Waiting for {lock}, which is changing the pipeline ({so_far}at most {duration(wait)}) ..."
+    return f"Waiting for {lock}, which is changing the {noun} ({so_far}at most {duration(wait)}) ..."
 
 
 def read_locks(s3: Any, bucket: str, stack: str) -> list[Lock]:
@@ -218,9 +216,9 @@ def read_locks(s3: Any, bucket: str, stack: str) -> list[Lock]:
     return locks
 
 
-def this_machine(target: Target) -> Witness:
+def this_machine(home: StackHome) -> Witness:
     """What can be seen from here: this machine's processes, and the pods of the pipeline's namespace."""
-    return Witness(host=socket.gethostname(), started=pulumi_started, pods=lambda host: _pods(target, host))
+    return Witness(host=socket.gethostname(), started=pulumi_started, pods=lambda host: _pods(home, host))
 
 
 def pulumi_started(pid: int) -> datetime | None:
@@ -244,18 +242,17 @@ def is_update_pod(host: str, pipeline: str) -> bool:
     return re.fullmatch(rf"{re.escape(pipeline)}-[a-z0-9-]+-{StageKind.SELF_UPDATE}-\d+", host) is not None
 
 
-def _pods(target: Target, host: str) -> dict[str, str] | None:
+def _pods(home: StackHome, host: str) -> dict[str, str] | None:
     """The phases of the self-update's pods with that host name; None when it is no such pod's name."""
     # The HTTP library that lightkube uses, whichever it is.
     from lightkube.core.exceptions import httpx as http  # type: ignore[attr-defined]
     from lightkube.resources.core_v1 import Pod
 
-    pipeline = target.settings.pipeline
-    if not is_update_pod(host, pipeline):
+    if home.namespace is None or home.kubernetes is None or not is_update_pod(host, home.owner):
         return None
     try:
-        with target.kubernetes.client() as api:
-            found = list(api.list(Pod, namespace=target.settings.namespace))
+        with home.kubernetes.client() as api:
+            found = list(api.list(Pod, namespace=home.namespace))
     except http.HTTPError:
         return None
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automation.changes import EventLog
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from automation.console import Terminal
     from automation.stack import OpenStack
-    from automation.target import Target
 
 Result = TypeVar("Result")
 OnEvent = Callable[["EngineEvent"], Any]
@@ -28,19 +27,20 @@ _ATTEMPTS = 5
 
 def operate(
     opened: OpenStack,
-    target: Target,
     terminal: Terminal,
     what: str,
     call: Callable[[OnEvent], Result],
+    *,
+    first: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> tuple[EventLog, Result]:
     """Run `call`, an operation of the stack, and give what happened with its result.
 
     Args:
         opened: the stack.
-        target: where it is.
         terminal: where progress is shown.
         what: the operation, as errors call it.
         call: the operation; it gets what to call with each of the engine's events.
+        first: is given the settled state before the operation begins, and may refuse by raising.
 
     Raises:
         DeploymentError: the engine, the program or a provider failed.
@@ -50,8 +50,10 @@ def operate(
     from pulumi.automation import CommandError, ConcurrentUpdateError
 
     for attempt in range(_ATTEMPTS):
-        clear_path(target, opened.stack.name, terminal, wait=LOCK_WAIT_SECONDS)
-        repair(opened, terminal)
+        clear_path(opened.home, terminal, wait=LOCK_WAIT_SECONDS)
+        deployment = repair(opened, terminal)
+        if first is not None:
+            first(deployment)
         log = EventLog()
         try:
             with interruptible(terminal) as interruption, shown(terminal, log) as on_event:

@@ -16,14 +16,19 @@ Config = Annotated[
 TargetName = Annotated[
     str | None, typer.Option("--target", help="sandbox, existing or eks: the usual cluster and AWS.")
 ]
-Cluster = Annotated[str | None, typer.Option("--cluster", help="sandbox, eks, or context:NAME of your kubeconfig.")]
+Cluster = Annotated[
+    str | None, typer.Option("--cluster", help="sandbox, eks[:NAME], or context:NAME of your kubeconfig.")
+]
 Aws = Annotated[str | None, typer.Option("--aws", help="sandbox (a stand-in on this machine) or account (yours).")]
 Name = Annotated[str, typer.Option("--name", help="Name of the sandbox.")]
 Pipeline = Annotated[
     str | None, typer.Option("--pipeline", help="Name of a pipeline that is deployed, instead of --config.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, except before data would be lost.")]
+AllowDataLoss = Annotated[
+    bool, typer.Option("--allow-data-loss", help="Delete or replace what holds data, too, without asking.")
+]
 Settings = Annotated[
     Path | None, typer.Option("--settings", help="Settings of a deployed pipeline; used inside its self-update.")
 ]

@@ -97,8 +97,8 @@ def _kubernetes_id(inputs: Mapping[str, Any]) -> str | None:
     return f"{namespace}/{name}" if isinstance(namespace, str) else str(name)
 
 
-def repair(opened: OpenStack, terminal: Terminal) -> None:
-    """Settle what a killed process left half done, if it did.
+def repair(opened: OpenStack, terminal: Terminal) -> dict[str, Any]:
+    """Settle what a killed process left half done, if it did; the state as it then is.
 
     Raises:
         DeploymentError: a provider could not look at its resources.
@@ -109,18 +109,20 @@ def repair(opened: OpenStack, terminal: Terminal) -> None:
     from automation.stack import failure
 
     exported = opened.stack.export_stack()
-    plan = plan_repair(exported.deployment or {})
+    deployment = dict(exported.deployment or {})
+    plan = plan_repair(deployment)
     if plan is None:
-        return
+        return deployment
     names = ", ".join(urn.rsplit("::", 1)[-1] for urn in (*plan.look, *plan.dropped))
     terminal.warn(f"an earlier operation was cut off while it worked on {names}; looking how they are.")
     opened.stack.import_stack(Deployment(version=exported.version, deployment=plan.deployment))
     for urn in plan.dropped:
         terminal.warn(f"{urn} may exist unnoticed: its id is not known, so it will be made anew.")
     if not plan.look:
-        return
+        return plan.deployment
     log = EventLog()
     try:
         opened.stack.refresh(target=list(plan.look), on_event=log.add, suppress_progress=True, color="never")
     except CommandError as error:
         raise failure("Looking at resources that were left half done", error, log) from error
+    return dict(opened.stack.export_stack().deployment or {})

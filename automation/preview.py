@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from automation import changes
 from automation.changes import EventLog, ResourceChange
-from automation.stack import failure, open_stack
+from automation.data_loss import Loss, losses, protected_urns
+from automation.left_behind import LeftBehind, deployed_before, left_behind
+from automation.ownership import check_cluster
+from automation.stack import failure, open_stack, stack_outputs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,12 +32,16 @@ class PreviewResult:
         changes: each resource that would be changed.
         plan: Pulumi's update plan, by which exactly these changes can be applied.
         salt: what the plan's secrets are encrypted with, beside the passphrase.
+        losses: those of the changes by which data would be lost.
+        left: what the pipeline had deployed and would not deploy any more; it stays.
     """
 
     pipeline: str
     changes: tuple[ResourceChange, ...]
     plan: dict[str, Any]
     salt: str | None
+    losses: tuple[Loss, ...] = ()
+    left: tuple[LeftBehind, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The result as JSON has it."""
@@ -42,6 +49,8 @@ class PreviewResult:
             "pipeline": self.pipeline,
             "changed": bool(self.changes),
             "changes": changes.as_json(self.changes),
+            "losses": [str(each) for each in self.losses],
+            "left_behind": [each.document() for each in self.left],
         }
 
 
@@ -51,24 +60,30 @@ def preview(target: Target, config: PipelineConfig, terminal: Terminal) -> Previ
     Raises:
         DeploymentError: the program or a provider failed.
     """
+    from aphex_platform.program import deployed_environments
     from pulumi.automation import CommandError
 
     what = f"Previewing the pipeline {target.settings.pipeline}"
     with open_stack(target, config) as opened, TemporaryDirectory(prefix="aphex-plan-") as folder:
         plan = Path(folder) / "plan.json"
         log = EventLog()
-        salt = opened.salt()
+        before = opened.stack.export_stack().deployment or {}
+        check_cluster(target.settings, stack_outputs(before))
+        salt = opened.salt(before)
         opened.use_salt(salt)
         try:
             with terminal.step("Comparing the pipeline with its configuration"):
                 opened.stack.preview(on_event=log.add, plan=str(plan), suppress_progress=True, color="never")
         except CommandError as error:
             raise failure(what, error, log) from error
+        found = tuple(changes.planned(log.steps))
         return PreviewResult(
             pipeline=target.settings.pipeline,
-            changes=tuple(changes.planned(log.steps)),
+            changes=found,
             plan=json.loads(plan.read_text()),
             salt=salt,
+            losses=tuple(losses(found, protected_urns(before))),
+            left=tuple(left_behind(deployed_before(before), deployed_environments(config))),
         )
 
 

@@ -1,14 +1,14 @@
-"""The pipeline stack as the Automation API sees it: opened with its backend, its providers and its inline program."""
+"""A stack as the Automation API sees it: opened with its backend, its providers and its inline program."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aphex.errors import AphexError
 from aphex.names import PULUMI_PROJECT, PipelineNames
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pulumi import automation as auto
 
     from aphex.config import PipelineConfig
+    from automation.access import KubernetesAccess
+    from automation.home import StackHome
     from automation.target import Target
 
 PROJECT = PULUMI_PROJECT
@@ -55,21 +57,23 @@ class OpenStack:
     """A stack that is ready for operations.
 
     Attributes:
+        home: where it lives.
         stack: the Automation API's stack.
         pulumi: the Pulumi program that it uses.
         environment: what that program's environment has besides this process's own.
     """
 
+    home: StackHome
     stack: auto.Stack
     pulumi: auto.PulumiCommand
     environment: dict[str, str]
 
-    def salt(self) -> str | None:
+    def salt(self, deployment: Mapping[str, Any]) -> str | None:
         """The salt by which the passphrase encrypts: the state's, or before there is one that of the workspace.
 
         The workspace forgets it when it closes, and whatever is encrypted in a plan can be read with it alone.
         """
-        providers = (self.stack.export_stack().deployment or {}).get("secrets_providers") or {}
+        providers = deployment.get("secrets_providers") or {}
         found = (providers.get("state") or {}).get("salt")
         return found or self.stack.workspace.stack_settings(self.stack.name).encryption_salt
 
@@ -112,29 +116,45 @@ def open_stack(target: Target, config: PipelineConfig | None, *, create: bool = 
     Raises:
         StackMissing: there is none and `create` is not set.
     """
+    program = _program(target, config) if config is not None else None
+    with open_home(target.home, program, create=create) as opened:
+        yield opened
+
+
+@contextmanager
+def open_home(home: StackHome, program: Callable[[], None] | None, *, create: bool = True) -> Iterator[OpenStack]:
+    """Open the stack of a home; its providers are attached as long as the context lasts.
+
+    Args:
+        home: where the stack is.
+        program: what declares its resources; None for operations that do not run it.
+        create: whether a stack that does not exist yet is made.
+
+    Raises:
+        StackMissing: there is none and `create` is not set.
+    """
     from pulumi import automation as auto
 
-    program = _program(target, config) if config is not None else None
     # When an operation fails, the program's server complains at length that the engine is gone; the engine's own
     # events have said what failed.
     logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
     with ExitStack() as resources:
         folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="aphex-pulumi-"))
-        environment = {**backend_environment(target), **_kubeconfig(target, Path(folder))}
-        environment |= resources.enter_context(attached_providers(target))
+        environment = {**backend_environment(home), **_kubeconfig(home.kubernetes, Path(folder))}
+        environment |= resources.enter_context(attached_providers(home))
         command = auto.PulumiCommand(root=pulumi_root())
-        options = auto.LocalWorkspaceOptions(
+        workspace = auto.LocalWorkspace(
             work_dir=folder,
             program=program,
             env_vars=environment,
             pulumi_command=command,
+            secrets_provider=home.secrets_key,
             project_settings=auto.ProjectSettings(
-                name=PROJECT, runtime="python", backend=auto.ProjectBackend(target.settings.state_backend)
+                name=PROJECT, runtime="python", backend=auto.ProjectBackend(home.backend)
             ),
         )
-        name = stack_name(target.settings.pipeline)
-        stack = _select(name, options, create=create)
-        yield OpenStack(stack=stack, pulumi=command, environment=environment)
+        stack = _select(home, workspace, create=create)
+        yield OpenStack(home=home, stack=stack, pulumi=command, environment=environment)
 
 
 def _program(target: Target, config: PipelineConfig) -> Callable[[], None]:
@@ -143,45 +163,47 @@ def _program(target: Target, config: PipelineConfig) -> Callable[[], None]:
     return pipeline_program(config, target.settings, target.secrets)
 
 
+def stack_outputs(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs in a state; secret ones are encrypted. The format is that of `pulumi stack export`."""
+    for each in deployment.get("resources") or []:
+        if each.get("type") == "pulumi:pulumi:Stack":
+            return dict(each.get("outputs") or {})
+    return {}
+
+
 class StackMissing(AphexError):
-    """There is no such pipeline at the target."""
+    """There is no such pipeline or cluster at the target."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f'There is no pipeline "{name.removeprefix(stack_name(""))}" at this target.',
-            hint="`python -m automation up` makes it.",
-        )
+    def __init__(self, home: StackHome) -> None:
+        where = "at this target" if home.noun == "pipeline" else "in this account and region"
+        made_by = f"python -m automation {'cluster ' * (home.noun == 'cluster')}up"
+        super().__init__(f'There is no {home.noun} "{home.owner}" {where}.', hint=f"`{made_by}` makes it.")
 
 
-def _select(name: str, options: auto.LocalWorkspaceOptions, *, create: bool) -> auto.Stack:
+def _select(home: StackHome, workspace: auto.LocalWorkspace, *, create: bool) -> auto.Stack:
     from pulumi import automation as auto
 
-    workspace = auto.LocalWorkspace(
-        work_dir=options.work_dir,
-        program=options.program,
-        env_vars=options.env_vars,
-        pulumi_command=options.pulumi_command,
-        project_settings=options.project_settings,
-    )
     try:
-        return auto.Stack.create_or_select(name, workspace) if create else auto.Stack.select(name, workspace)
+        if create:
+            return auto.Stack.create_or_select(home.name, workspace)
+        return auto.Stack.select(home.name, workspace)
     except auto.StackNotFoundError as error:
-        raise StackMissing(name) from error
+        raise StackMissing(home) from error
     except auto.CommandError as error:
         if not create and "NoSuchBucket" in str(error):  # the state's bucket goes with the sandbox's last pipeline
-            raise StackMissing(name) from error
+            raise StackMissing(home) from error
         raise failure("Opening the Pulumi state", error, EventLog()) from error
 
 
-def backend_environment(target: Target) -> dict[str, str]:
+def backend_environment(home: StackHome) -> dict[str, str]:
     """What the Pulumi program needs in its environment to reach its state and to decrypt it."""
-    env = {**target.aws.environment(), "PULUMI_SKIP_UPDATE_CHECK": "true"}
-    if target.secrets.passphrase is not None:
-        env["PULUMI_CONFIG_PASSPHRASE"] = target.secrets.passphrase.get_secret_value()
+    env = {**home.aws.environment(), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    if home.passphrase is not None:
+        env["PULUMI_CONFIG_PASSPHRASE"] = home.passphrase.get_secret_value()
     return env
 
 
-def _kubeconfig(target: Target, folder: Path) -> dict[str, str]:
+def _kubeconfig(access: KubernetesAccess | None, folder: Path) -> dict[str, str]:
     """The variable by which an installed Kubernetes plugin finds the cluster.
 
     A file of its own with the context as the current one, because a context in the stack's configuration would become
@@ -189,8 +211,7 @@ def _kubeconfig(target: Target, folder: Path) -> dict[str, str]:
     """
     from ruamel.yaml import YAML
 
-    access = target.kubernetes
-    if access.kubeconfig is None:
+    if access is None or access.kubeconfig is None:
         return {}
     yaml = YAML(typ="safe")
     document = yaml.load(access.kubeconfig)
@@ -214,19 +235,20 @@ def pulumi_root() -> str | None:
 
 
 @contextmanager
-def attached_providers(target: Target) -> Iterator[dict[str, str]]:
-    """Run the stand-in providers that this target needs; the environment by which the engine finds them."""
+def attached_providers(home: StackHome) -> Iterator[dict[str, str]]:
+    """Run the stand-in providers that this stack needs; the environment by which the engine finds them."""
     from sandbox.providers.server import AwsEndpoint, KubernetesTarget, attach
 
     aws = kubernetes = None
-    if target.settings.aws.kind == "sandbox":
+    if home.stand_ins:
         aws = AwsEndpoint(
-            url=target.aws.endpoint,
-            region=target.aws.region,
-            s3_url=target.aws.s3_endpoint,
-            static_keys=target.aws.static_keys,
+            url=home.aws.endpoint,
+            region=home.aws.region,
+            s3_url=home.aws.s3_endpoint,
+            static_keys=home.aws.static_keys,
         )
-        kubernetes = KubernetesTarget(kubeconfig=target.kubernetes.kubeconfig, context=target.kubernetes.context)
+        if home.kubernetes is not None:
+            kubernetes = KubernetesTarget(kubeconfig=home.kubernetes.kubeconfig, context=home.kubernetes.context)
     with attach(aws, kubernetes) as environment:
         yield dict(environment)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlsplit
 
 from aphex.errors import UsageError
-from aphex.names import slug
+from aphex.names import PipelineNames, slug
 from automation.access import AwsAccess, KubernetesAccess
+from automation.home import StackHome
 
 if TYPE_CHECKING:
     from aphex_platform.settings import PlatformSecrets, PlatformSettings
@@ -72,6 +73,22 @@ class Target:
     def options(self) -> str:
         """The options that make a command mean this pipeline at this target."""
         return f"--pipeline {self.settings.pipeline} {self.words}".rstrip()
+
+    @property
+    def home(self) -> StackHome:
+        """Where the pipeline's stack lives."""
+        return StackHome(
+            name=PipelineNames(self.settings.pipeline).stack,
+            noun="pipeline",
+            owner=self.settings.pipeline,
+            options=self.options,
+            backend=self.settings.state_backend,
+            aws=self.aws,
+            kubernetes=self.kubernetes,
+            passphrase=self.secrets.passphrase,
+            stand_ins=self.settings.aws.kind == "sandbox",
+            namespace=self.settings.namespace,
+        )
 
 
 def choose(target: str | None, cluster: str | None, aws: str | None, name: str) -> TargetChoice:

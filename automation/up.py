@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automation import changes
 from automation.changes import ResourceChange
+from automation.data_loss import Consent
+from automation.guard import guard
 from automation.last_update import made_from, memory
+from automation.left_behind import LeftBehind, deployed_before, left_behind, tell
 from automation.operation import operate
-from automation.stack import open_stack
+from automation.ownership import check_cluster
+from automation.stack import open_stack, stack_outputs
 
 if TYPE_CHECKING:
     from aphex.config import PipelineConfig
@@ -30,12 +35,14 @@ class UpResult:
         changes: each resource that was changed.
         outputs: the stack's outputs, without those that are secret.
         skipped: whether the engine was not asked, because it was known that nothing would change.
+        left: what the pipeline had deployed and does not deploy any more; it stays.
     """
 
     pipeline: str
     changes: tuple[ResourceChange, ...]
     outputs: dict[str, Any]
     skipped: bool = False
+    left: tuple[LeftBehind, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The result as JSON has it."""
@@ -45,6 +52,7 @@ class UpResult:
             "changes": changes.as_json(self.changes),
             "outputs": self.outputs,
             "skipped": self.skipped,
+            "left_behind": [each.document() for each in self.left],
         }
 
 
@@ -52,6 +60,7 @@ def bring_up_if_changed(target: Target, config: PipelineConfig, terminal: Termin
     """Update the pipeline stack, unless the last update was made from the same and its state is still there.
 
     Raises:
+        DataLossRefused: it would lose data.
         DeploymentError: the engine or a provider failed.
     """
     remembered = memory(target)
@@ -62,35 +71,64 @@ def bring_up_if_changed(target: Target, config: PipelineConfig, terminal: Termin
     return bring_up(target, config, terminal)
 
 
-def bring_up(target: Target, config: PipelineConfig, terminal: Terminal, *, plan: SavedPlan | None = None) -> UpResult:
+def bring_up(
+    target: Target,
+    config: PipelineConfig,
+    terminal: Terminal,
+    *,
+    plan: SavedPlan | None = None,
+    consent: Consent = Consent.NEVER,
+) -> UpResult:
     """Create or update the pipeline stack; with a plan, do exactly what is in it.
 
+    Args:
+        target: where the pipeline is.
+        config: what it is made from.
+        terminal: where progress is told.
+        plan: a saved preview.
+        consent: whether data may be lost.
+
     Raises:
+        DataLossRefused: it would lose data, and that was not allowed.
+        NotOurs: the pipeline is on another cluster.
         DeploymentError: the engine or a provider failed.
     """
-    result = _bring_up(target, config, terminal, plan)
+    result = _bring_up(target, config, terminal, plan, consent)
     remembered = memory(target)
     if remembered is not None:
         remembered.remember(made_from(target, config), result.outputs)
     return result
 
 
-def _bring_up(target: Target, config: PipelineConfig, terminal: Terminal, plan: SavedPlan | None) -> UpResult:
+def _bring_up(
+    target: Target, config: PipelineConfig, terminal: Terminal, plan: SavedPlan | None, consent: Consent
+) -> UpResult:
+    from aphex_platform.program import deployed_environments
+
     what = f"Deploying the pipeline {target.settings.pipeline}"
+    left: list[LeftBehind] = []
+
+    def look(deployment: Mapping[str, Any]) -> None:
+        left[:] = left_behind(deployed_before(deployment), deployed_environments(config))
+        check_cluster(target.settings, stack_outputs(deployment))
+        guard(opened, deployment, terminal, consent, plan.resource_changes() if plan is not None else None)
+
     with open_stack(target, config) as opened:
         file = _plan_file(opened, plan) if plan is not None else None
         log, done = operate(
             opened,
-            target,
             terminal,
             what,
             lambda on_event: opened.stack.up(on_event=on_event, suppress_progress=True, color="never", plan=file),
+            first=look,
         )
+    tell(left, terminal)
     finished = [step for step in log.steps if step.outcome == "done"]
     return UpResult(
         pipeline=target.settings.pipeline,
         changes=tuple(changes.planned(finished)),
         outputs={name: output.value for name, output in done.outputs.items() if not output.secret},
+        left=tuple(left),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aphex.errors import UsageError
+from automation.changes import PropertyChange, ResourceChange
 
 if TYPE_CHECKING:
     from aphex_platform.settings import PlatformSettings
@@ -31,6 +32,15 @@ class SavedPlan(BaseModel):
     changes: list[dict[str, Any]] = Field(description="What a person was shown")
     plan: dict[str, Any] = Field(description="Pulumi's update plan; its secrets are encrypted")
     salt: str | None = Field(default=None, description="What they are encrypted with, beside the passphrase")
+
+    def resource_changes(self) -> tuple[ResourceChange, ...]:
+        """What a person was shown, as changes again."""
+        return tuple(
+            ResourceChange(
+                **{**each, "properties": tuple(PropertyChange(**inner) for inner in each.get("properties", ()))}
+            )
+            for each in self.changes
+        )
 
     def save(self, path: Path) -> None:
         """Write the plan for its owner alone: it names every resource of the pipeline."""

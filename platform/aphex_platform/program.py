@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -17,8 +18,8 @@ def pipeline_program(
 ) -> Callable[[], None]:
     """The inline program of one pipeline's stack.
 
-    Its outputs: argo_url, webhook_url, bucket, table, role_arns by identity, namespace, workflow_template and
-    pull_request_template.
+    Its outputs: argo_url, webhook_url, bucket, table, role_arns by identity, namespace, workflow_template,
+    pull_request_template, and what a later update compares itself with: environments and token_issuer.
     """
 
     def program() -> None:
@@ -36,5 +37,20 @@ def pipeline_program(
         pulumi.export("namespace", pipeline.namespace)
         pulumi.export("workflow_template", pipeline.workflow_template)
         pulumi.export("pull_request_template", pipeline.pull_request_template)
+        pulumi.export("environments", deployed_environments(config))
+        pulumi.export("token_issuer", settings.aws.oidc_issuer)
 
     return program
+
+
+def deployed_environments(config: PipelineConfig) -> list[dict[str, Any]]:
+    """What a pipeline deploys and where: name, account, region and stacks of each environment."""
+    return [
+        {
+            "name": each.name,
+            "account": each.account,
+            "region": each.region,
+            "stacks": [stack.name for stack in each.stacks],
+        }
+        for each in config.environments
+    ]

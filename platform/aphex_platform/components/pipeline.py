@@ -14,7 +14,7 @@ from aphex_platform.components.argo import ArgoArgs, Events, Templates
 from aphex_platform.components.identity import StageIdentities, StageIdentitiesArgs
 from aphex_platform.components.storage import ArtifactStore, ArtifactStoreArgs, RunTable, RunTableArgs
 from aphex_platform.identities import Identity
-from aphex_platform.manifests.common import labels
+from aphex_platform.manifests.common import REPOSITORY_ANNOTATION, labels
 from aphex_platform.settings import PlatformSecrets, PlatformSettings
 
 
@@ -48,7 +48,11 @@ class Pipeline(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             name,
-            metadata=kubernetes.meta.v1.ObjectMetaArgs(name=args.settings.namespace, labels=labels(args.settings)),
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                name=args.settings.namespace,
+                labels=labels(args.settings),
+                annotations={REPOSITORY_ANNOTATION: args.settings.repository_full_name},
+            ),
             opts=child,
         )
         self.namespace = namespace.metadata["name"]

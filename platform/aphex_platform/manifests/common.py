@@ -13,6 +13,8 @@ Manifest = dict[str, Any]
 PIPELINE_LABEL = "aphex/pipeline"
 COMMIT_LABEL = "aphex/commit"
 TRIGGER_LABEL = "aphex/trigger"
+# On the pipeline's namespace: whose name it is. No label, for a label's value has no slash.
+REPOSITORY_ANNOTATION = "aphex/repository"
 
 WORKFLOWS_API = "argoproj.io/v1alpha1"
 

@@ -1,0 +1,115 @@
+"""Keeps data from being lost by an update: asks the engine what it would do before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aphex.errors import AphexError
+from automation import changes
+from automation.changes import EventLog, ResourceChange
+from automation.data_loss import BUCKET, TABLE, Consent, Loss, agree_to_losses, holders, losses, protected_urns
+from automation.stack import failure
+from automation.state_bucket import empty_bucket
+
+if TYPE_CHECKING:
+    from automation.console import Terminal
+    from automation.home import StackHome
+    from automation.stack import OpenStack
+
+EKS_CLUSTER = "aws:eks/cluster:Cluster"
+# What AWS itself does not delete before something is lifted.
+GUARDED = (BUCKET, TABLE, EKS_CLUSTER)
+
+
+def guard(
+    opened: OpenStack,
+    deployment: Mapping[str, Any],
+    terminal: Terminal,
+    consent: Consent,
+    known: Sequence[ResourceChange] | None = None,
+) -> None:
+    """Make sure that an update loses no data, or that it may; what is protected is then released.
+
+    Args:
+        opened: the stack.
+        deployment: its state.
+        terminal: where losses are told and consent is asked for.
+        consent: what was said beforehand.
+        known: what the update will do, where that is known; else the engine is asked.
+
+    Raises:
+        DataLossRefused: data would be lost and may not be.
+        DeploymentError: the engine cannot tell what it would do.
+    """
+    held = holders(deployment)
+    if not held:
+        return
+    planned = would_change(opened, terminal) if known is None else known
+    found = losses(planned, protected_urns(deployment))
+    agree_to_losses(found, opened.home, consent, terminal)
+    if found:
+        release(opened, found, deployment)
+
+
+def would_change(opened: OpenStack, terminal: Terminal) -> list[ResourceChange]:
+    """What the engine would do.
+
+    Raises:
+        DeploymentError: the program or a provider failed.
+    """
+    from pulumi.automation import CommandError
+
+    log = EventLog()
+    try:
+        with terminal.patience(f"Comparing {opened.home.title} with its configuration"):
+            opened.stack.preview(on_event=log.add, suppress_progress=True, color="never")
+    except CommandError as error:
+        raise failure(f"Previewing {opened.home.title}", error, log) from error
+    return changes.planned(log.steps)
+
+
+def release(opened: OpenStack, found: Sequence[Loss], deployment: Mapping[str, Any]) -> None:
+    """Lift what guards the data that may be lost: the engine's protection, and that of AWS.
+
+    Raises:
+        AphexError: AWS refuses.
+    """
+    state = {str(each["urn"]): each for each in holders(deployment)}
+    for loss in found:
+        resource = state.get(loss.change.urn)
+        if resource is None:
+            continue
+        if resource.get("protect"):
+            opened.command("state", "unprotect", loss.change.urn, "--yes")
+        release_on_aws(opened.home, loss.change.type, str(resource.get("id") or ""))
+
+
+def release_on_aws(home: StackHome, kind: str, identity: str) -> None:
+    """Lift AWS's own guard of a resource: it removes no bucket with objects, and nothing with deletion protection.
+
+    Raises:
+        AphexError: AWS refuses.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        if kind == BUCKET:
+            empty_bucket(home.aws, identity)
+        elif kind == TABLE:
+            _unprotect_table(home.aws.client("dynamodb"), identity)
+        elif kind == EKS_CLUSTER:
+            _unprotect_cluster(home.aws.client("eks"), identity)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NoSuchBucket", "ResourceNotFoundException"):
+            raise AphexError(f"{identity} cannot be released for its removal: {error}") from error
+
+
+def _unprotect_table(dynamodb: Any, name: str) -> None:
+    if dynamodb.describe_table(TableName=name)["Table"].get("DeletionProtectionEnabled"):
+        dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+
+
+def _unprotect_cluster(eks: Any, name: str) -> None:
+    if eks.describe_cluster(name=name)["cluster"].get("deletionProtection"):
+        eks.update_cluster_config(name=name, deletionProtection=False)
