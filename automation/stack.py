@@ -69,20 +69,25 @@ class OpenStack:
     environment: dict[str, str]
 
     def salt(self, deployment: Mapping[str, Any]) -> str | None:
-        """The salt by which the passphrase encrypts: the state's, or before there is one that of the workspace.
+        """What secrets are encrypted with beside passphrase or key: the state's salt or data key, else the workspace's.
 
         The workspace forgets it when it closes, and whatever is encrypted in a plan can be read with it alone.
         """
-        providers = deployment.get("secrets_providers") or {}
-        found = (providers.get("state") or {}).get("salt")
-        return found or self.stack.workspace.stack_settings(self.stack.name).encryption_salt
+        state = (deployment.get("secrets_providers") or {}).get("state") or {}
+        own = self.stack.workspace.stack_settings(self.stack.name)
+        return state.get("salt") or state.get("encryptedkey") or own.encryption_salt or own.encrypted_key
 
     def use_salt(self, salt: str | None) -> None:
-        """Encrypt and decrypt with this salt from now on."""
+        """Encrypt and decrypt with this salt or data key from now on."""
         from pulumi.automation import StackSettings
 
-        if salt is not None:
-            self.stack.workspace.save_stack_settings(self.stack.name, StackSettings(encryption_salt=salt))
+        if salt is None:
+            return
+        if self.home.secrets_key is not None:
+            settings = StackSettings(secrets_provider=self.home.secrets_key, encrypted_key=salt)
+        else:
+            settings = StackSettings(encryption_salt=salt)
+        self.stack.workspace.save_stack_settings(self.stack.name, settings)
 
     def command(self, *arguments: str) -> str:
         """Run a Pulumi command that the Automation API has no method for; its standard output.
@@ -154,6 +159,7 @@ def open_home(home: StackHome, program: Callable[[], None] | None, *, create: bo
             ),
         )
         stack = _select(home, workspace, create=create)
+        _choose_key(home, workspace)
         yield OpenStack(home=home, stack=stack, pulumi=command, environment=environment)
 
 
@@ -193,6 +199,20 @@ def _select(home: StackHome, workspace: auto.LocalWorkspace, *, create: bool) ->
         if not create and "NoSuchBucket" in str(error):  # the state's bucket goes with the sandbox's last pipeline
             raise StackMissing(home) from error
         raise failure("Opening the Pulumi state", error, EventLog()) from error
+
+
+def _choose_key(home: StackHome, workspace: auto.LocalWorkspace) -> None:
+    """Name the key that encrypts secrets: a stack that was only selected has no settings in this workspace."""
+    from pulumi import automation as auto
+
+    if home.secrets_key is None:
+        return
+    try:
+        known = workspace.stack_settings(home.name).secrets_provider
+    except FileNotFoundError:
+        known = None
+    if known is None:
+        workspace.save_stack_settings(home.name, auto.StackSettings(secrets_provider=home.secrets_key))
 
 
 def backend_environment(home: StackHome) -> dict[str, str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from aphex.errors import AphexError
+from aphex.regions import partition_of
 from automation.access import AwsAccess
 
 _PAGE = 1000
 
 
 def ensure_state_bucket(aws: AwsAccess, bucket: str) -> bool:
-    """Make the bucket when it is not there: private, versioned and encrypted. Whether it was made.
+    """Make the bucket when it is not there: private, versioned, encrypted, by TLS alone. Whether it was made.
 
     Raises:
         AphexError: the name belongs to somebody else, or S3 refuses.
@@ -38,6 +40,13 @@ def ensure_state_bucket(aws: AwsAccess, bucket: str) -> bool:
 def _create(s3: Any, bucket: str, region: str) -> None:
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     s3.create_bucket(Bucket=bucket, **place)
+    secure(s3, bucket, region)
+
+
+def secure(s3: Any, bucket: str, region: str) -> None:
+    """Make a bucket private, versioned, encrypted, and closed to requests without TLS; again does no harm."""
+    from aphex_platform.policies import bucket_policy
+
     s3.put_public_access_block(
         Bucket=bucket,
         PublicAccessBlockConfiguration={
@@ -51,9 +60,11 @@ def _create(s3: Any, bucket: str, region: str) -> None:
     s3.put_bucket_encryption(
         Bucket=bucket,
         ServerSideEncryptionConfiguration={
-            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]
+            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}, "BucketKeyEnabled": True}]
         },
     )
+    policy = bucket_policy(f"arn:{partition_of(region)}:s3:::{bucket}")
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 
 
 def empty_bucket(aws: AwsAccess, bucket: str) -> int:

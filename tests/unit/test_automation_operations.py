@@ -17,6 +17,7 @@ from automation.context_target import account_secrets
 from automation.demo import push_example
 from automation.destroy import plan_removal
 from automation.state_bucket import empty_bucket, ensure_state_bucket, stacks
+from automation.state_key import ensure_state_key
 from sandbox.git_host import Repository
 from tests.support.moto_endpoint import KEYS, REGION, MotoEndpoint, moto_endpoint
 
@@ -41,6 +42,19 @@ def test_the_state_bucket_is_made_once_private_versioned_and_encrypted(aws: AwsA
     assert all(s3.get_public_access_block(Bucket="the-state")["PublicAccessBlockConfiguration"].values())
     rule = s3.get_bucket_encryption(Bucket="the-state")["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    [statement] = json.loads(s3.get_bucket_policy(Bucket="the-state")["Policy"])["Statement"]
+    assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_the_state_s_key_is_made_once_and_rotates(aws: AwsAccess) -> None:
+    assert ensure_state_key(aws) is True
+    assert ensure_state_key(aws) is False
+    kms = aws.client("kms")
+    [alias] = [each for each in kms.list_aliases()["Aliases"] if each["AliasName"] == "alias/aphex-state"]
+    assert kms.get_key_rotation_status(KeyId=alias["TargetKeyId"])["KeyRotationEnabled"] is True
+    kms.schedule_key_deletion(KeyId=alias["TargetKeyId"])
+    with pytest.raises(AphexError, match="is PendingDeletion"):
+        ensure_state_key(aws)
 
 
 def test_a_state_bucket_outside_the_first_region_is_made_there(endpoint: MotoEndpoint) -> None:
@@ -107,14 +121,24 @@ def test_data_and_what_guards_it_stay_unless_their_removal_was_asked_for() -> No
     plan = plan_removal(deployment(*KINDS), delete_data=False)
     assert [change.type for change in plan.removed] == ["aws:iam/role:Role", "kubernetes:core/v1:Namespace"]
     assert [change.type for change in plan.kept] == list(KINDS[:5])
-    assert plan.bucket is None
+    assert plan.guarded == ()
 
 
 def test_everything_goes_when_that_was_asked_for() -> None:
     plan = plan_removal(deployment(*KINDS), delete_data=True)
     assert [change.type for change in plan.removed] == list(KINDS[:7])
     assert plan.kept == ()
-    assert plan.bucket == "id-aws:s3/bucket:Bucket"
+    assert plan.guarded == tuple((kind, f"id-{kind}") for kind in (KINDS[0], KINDS[2]))
+
+
+def test_what_kept_data_needs_is_kept_and_protection_is_lifted_from_what_goes() -> None:
+    state = deployment(*KINDS)
+    role, table = state["resources"][6], state["resources"][3]
+    table["dependencies"] = [role["urn"]]
+    state["resources"][7]["protect"] = True
+    plan = plan_removal(state, delete_data=False)
+    assert [change.type for change in plan.removed] == ["kubernetes:core/v1:Namespace"]
+    assert plan.protected == (plan.removed[0].urn,)
 
 
 @pytest.fixture
