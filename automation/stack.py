@@ -74,8 +74,11 @@ class OpenStack:
         The workspace forgets it when it closes, and whatever is encrypted in a plan can be read with it alone.
         """
         state = (deployment.get("secrets_providers") or {}).get("state") or {}
+        found = state.get("salt") or state.get("encryptedkey")
+        if found:
+            return str(found)
         own = self.stack.workspace.stack_settings(self.stack.name)
-        return state.get("salt") or state.get("encryptedkey") or own.encryption_salt or own.encrypted_key
+        return own.encryption_salt or own.encrypted_key
 
     def use_salt(self, salt: str | None) -> None:
         """Encrypt and decrypt with this salt or data key from now on."""
