@@ -189,6 +189,7 @@ def main() -> None:
 def _mount(words: list[str]) -> None:
     """Add the command groups that live beside what they command; each is imported only when it is used."""
     groups: dict[str, tuple[str, str, str]] = {
+        "cluster": ("automation.cluster_cli", "app", "The shared cluster on AWS: up, preview, destroy, status."),
         "sandbox": ("sandbox.cli", "app", "The sandbox: start, stop, status, logs."),
         "images": ("automation.images.cli", "app", "The images of the stages: build, push, list, pin."),
         "pull-request": ("sandbox.git_host.cli", "pull_request", "Pull requests on the sandbox's git host."),

@@ -13,6 +13,7 @@ from automation.options import TargetOptions
 if TYPE_CHECKING:
     from aphex.config import PipelineConfig
     from automation.data_loss import Consent
+    from automation.home import StackHome
     from automation.preview import PreviewResult
     from automation.target import Target
     from automation.up import UpResult
@@ -153,25 +154,28 @@ def run_destroy(options: TargetOptions, terminal: Terminal, *, yes: bool, delete
 
 def run_unlock(options: TargetOptions, terminal: Terminal, *, yes: bool) -> None:
     """Remove every lock on the pipeline, after showing whose they are."""
+    from automation.resolve import find
+
+    unlock_home(find(options, terminal).home, terminal, yes=yes)
+
+
+def unlock_home(home: StackHome, terminal: Terminal, *, yes: bool) -> None:
+    """Remove every lock on a stack, after showing whose they are."""
     from automation.destroy import ask
     from automation.locks import read_locks
-    from automation.resolve import find
-    from automation.stack import stack_name
 
-    target = find(options, terminal)
-    bucket = target.settings.state_bucket
-    s3 = target.aws.client("s3")
-    locks = read_locks(s3, bucket, stack_name(target.settings.pipeline)) if bucket else []
+    s3 = home.aws.client("s3")
+    locks = read_locks(s3, home.bucket, home.name) if home.bucket else []
     if not locks:
-        terminal.show(f"Nobody has locked the pipeline {target.settings.pipeline}.")
+        terminal.show(f"Nobody has locked {home.title}.")
         return
     for lock in locks:
         terminal.say(f"  {lock}")
     if not yes:
         ask(terminal, "Are all of them gone for good?")
     for lock in locks:
-        s3.delete_object(Bucket=bucket, Key=lock.key)
-    terminal.show(f"The pipeline {target.settings.pipeline} is unlocked.")
+        s3.delete_object(Bucket=home.bucket, Key=lock.key)
+    terminal.show(f"{home.title[0].upper()}{home.title[1:]} is unlocked.")
 
 
 def run_render(options: TargetOptions, terminal: Terminal) -> None:

@@ -13,19 +13,10 @@ from automation.access import AwsAccess, KubernetesAccess, default_kubeconfig
 from automation.target import Subject, Target, TargetChoice, state_backend, state_bucket
 
 if TYPE_CHECKING:
-    from aphex_platform.settings import AwsSettings, ImageSettings, PlatformSecrets
+    from aphex_platform.settings import AwsSettings, ImageSettings, PlatformSecrets, PlatformSettings
 
     from sandbox.state import StandIns
 
-_KINDS = (
-    "workflows.argoproj.io",
-    "workflowtemplates.argoproj.io",
-    "eventbus.argoproj.io",
-    "eventsources.argoproj.io",
-    "sensors.argoproj.io",
-)
-_CONTROLLERS = {"workflow-controller": "Argo Workflows", "controller-manager": "Argo Events"}
-_HINT = "Install Argo Workflows 3.7 or newer and Argo Events 1.9 or newer, by Helm or by their manifests."
 _SECRET_BYTES = 32
 _ARGO_URL = "https://argo-server.argo.svc:2746"
 
@@ -43,24 +34,26 @@ def context_target(
         choice: with the context's name and the AWS.
         subject: the pipeline.
         stand_ins: what stands in for AWS, where it is not an account.
-        check: whether to make sure that Argo is there.
+        check: whether the pipeline is about to be rendered or deployed: the cluster must have what that needs, and
+            the pipeline's secrets are made.
         images: the stages' images; None takes the configuration's own.
 
     Raises:
-        ClusterNotReady: the cluster does not answer or has no Argo.
+        ClusterNotReady: the cluster does not answer, or lacks something.
+        NotOurs: the pipeline's name is another repository's.
         UsageError: something has to be configured first.
     """
     kubernetes = KubernetesAccess(kubeconfig=default_kubeconfig(), context=choice.context or None)
     if kubernetes.kubeconfig is None or not kubernetes.kubeconfig.exists():
         raise UsageError(f"There is no kubeconfig at {kubernetes.kubeconfig}.", hint="Set KUBECONFIG to yours.")
-    if check:
-        missing = missing_parts(kubernetes)
-        if missing:
-            raise ClusterNotReady(f"The cluster lacks {', '.join(missing)}; nothing was changed.", hint=_HINT)
     words = f"--cluster {choice.cluster} --aws {choice.aws}"
+    chosen = images or configured_images(subject)
     if stand_ins is not None:
-        return _with_stand_ins(stand_ins, subject, kubernetes, images or configured_images(subject), words)
-    return _with_account(subject, kubernetes, images or configured_images(subject), words, create=check)
+        target = _with_stand_ins(stand_ins, subject, kubernetes, chosen, words)
+        if check:
+            check_context(target.settings, kubernetes)
+        return target
+    return _with_account(subject, kubernetes, chosen, words, check=check)
 
 
 def configured_images(subject: Subject) -> ImageSettings:
@@ -80,26 +73,43 @@ def configured_images(subject: Subject) -> ImageSettings:
     return ImageSettings(builder=builder, deployer=deployer)
 
 
-def missing_parts(kubernetes: KubernetesAccess) -> list[str]:
-    """What a pipeline needs of a cluster and this one lacks.
+def check_context(settings: PlatformSettings, kubernetes: KubernetesAccess) -> None:
+    """Make sure that the cluster has what the pipeline needs, and that the pipeline's name is its own there.
 
     Raises:
-        ClusterNotReady: it does not answer.
+        ClusterNotReady: the cluster does not answer, or lacks something; the message has all of it.
+        NotOurs: the pipeline's name is another repository's.
     """
-    from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
-    from lightkube.resources.apps_v1 import Deployment
+    from automation.cluster_check import asks_of, lacks, needs_of
+    from automation.cluster_facts import read_facts
+    from automation.ownership import check_namespace
 
-    from automation.webhook import is_ready
+    needs = needs_of(settings)
+    facts = read_facts(kubernetes, asks_of(settings.namespace))
+    if needs.issuer is not None:
+        known = issuer_is_known(AwsAccess(region=settings.aws.region), settings.aws.oidc_provider_arn)
+        facts = replace(facts, issuer_known=known)
+    found = lacks(facts, needs)
+    if found:
+        name = f"The cluster {kubernetes.context}" if kubernetes.context else "The cluster"
+        raise ClusterNotReady(
+            "\n".join(
+                [f"{name} lacks what the pipeline needs; nothing was changed:", *(f"  {each}" for each in found)]
+            ),
+            hint="All of it is listed; the same command goes on once it is there.",
+        )
+    check_namespace(kubernetes, settings)
 
-    with reachable(kubernetes) as api:
-        kinds = {str(each.metadata.name) for each in api.list(CustomResourceDefinition)}
-        running = {str(each.metadata.name) for each in api.list(Deployment, namespace="*") if is_ready(each)}
-    missing = [f"the resource kind {kind}" for kind in _KINDS if kind not in kinds]
-    for name, product in _CONTROLLERS.items():
-        # Helm puts the release's name before it.
-        if not any(each == name or each.endswith(f"-{name}") for each in running):
-            missing.append(f"a running {name} ({product})")
-    return missing
+
+def issuer_is_known(aws: AwsAccess, arn: str) -> bool | None:
+    """Whether IAM has the identity provider; None when the caller may not ask."""
+    from botocore.exceptions import ClientError
+
+    try:
+        aws.client("iam").get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+    except ClientError as error:
+        return False if error.response["Error"]["Code"] in ("NoSuchEntity", "NoSuchEntityException") else None
+    return True
 
 
 def reachable(kubernetes: KubernetesAccess) -> Any:
@@ -155,23 +165,22 @@ def _with_stand_ins(
 
 
 def _with_account(
-    subject: Subject, kubernetes: KubernetesAccess, images: ImageSettings, words: str, *, create: bool
+    subject: Subject, kubernetes: KubernetesAccess, images: ImageSettings, words: str, *, check: bool
 ) -> Target:
     from aphex_platform.settings import PlatformSettings
 
     from aphex.names import PipelineNames
 
-    if not subject.repository or not subject.clone_url:
-        raise UsageError(
-            "The configuration does not say which repository the pipeline is for.",
-            hint="Set pipeline.repository to its clone URL.",
-        )
+    if check:
+        require_repository(subject)
+    else:
+        subject = deployed_subject(subject, kubernetes)
     aws = account_settings(token_issuer(kubernetes))
     access = AwsAccess(region=aws.region)
     settings = PlatformSettings(
         pipeline=subject.pipeline,
         namespace=PipelineNames(subject.pipeline).namespace,
-        repository=subject.clone_url,
+        repository=subject.clone_url or "",
         repository_full_name=subject.repository,
         branch=subject.branch,
         aws=aws,
@@ -179,8 +188,52 @@ def _with_account(
         state_backend=state_backend(state_bucket(aws.account, aws.region), aws.region, None),
         argo_url=_ARGO_URL,
     )
-    secrets = account_secrets(access, subject.pipeline, create=create)
+    if check:
+        check_context(settings, kubernetes)
+    secrets = account_secrets(access, subject.pipeline, create=check)
     return Target(settings=settings, secrets=secrets, aws=access, kubernetes=kubernetes, words=words)
+
+
+def require_repository(subject: Subject) -> None:
+    """Make sure that the configuration says which repository the pipeline is for.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if not subject.repository or not subject.clone_url:
+        raise UsageError(
+            "The configuration does not say which repository the pipeline is for.",
+            hint="Set pipeline.repository to its clone URL.",
+        )
+
+
+def deployed_subject(subject: Subject, kubernetes: KubernetesAccess) -> Subject:
+    """A pipeline that was only named, with the repository that it is deployed for.
+
+    One whose namespace is gone, but whose data was kept, has an unknown repository, which nothing then needs.
+    """
+    from aphex_platform.manifests.stages import SETTINGS_MAP
+    from aphex_platform.settings import PlatformSettings
+    from lightkube.core.exceptions import ApiError
+    from lightkube.resources.core_v1 import ConfigMap
+
+    from aphex.names import PipelineNames
+
+    if subject.repository and subject.clone_url:
+        return subject
+    unknown = replace(subject, repository=f"unknown/{subject.pipeline}", clone_url="unknown")
+    with reachable(kubernetes) as api:
+        try:
+            found = api.get(ConfigMap, SETTINGS_MAP, namespace=PipelineNames(subject.pipeline).namespace)
+            settings = PlatformSettings.model_validate_json((found.data or {})["settings.json"])
+        except (ApiError, KeyError, ValueError):
+            return unknown
+    return replace(
+        subject,
+        repository=settings.repository_full_name,
+        clone_url=settings.repository,
+        branch=settings.branch,
+    )
 
 
 def account_settings(issuer: str) -> AwsSettings:
@@ -212,6 +265,8 @@ def account_settings(issuer: str) -> AwsSettings:
 def account_secrets(aws: AwsAccess, pipeline: str, *, create: bool) -> PlatformSecrets:
     """The pipeline's secrets, kept encrypted in the account's Parameter Store so that every machine has the same.
 
+    Those of an earlier version have a passphrase, which its state is then encrypted with; others have a key in KMS.
+
     Raises:
         AphexError: there are none yet and `create` is not set.
     """
@@ -227,7 +282,6 @@ def account_secrets(aws: AwsAccess, pipeline: str, *, create: bool) -> PlatformS
                 f"There is no pipeline {pipeline} in this account and region: it has no {name}.",
                 hint="`python -m automation up` makes it.",
             ) from error
-        made = {key: random.token_hex(_SECRET_BYTES) for key in ("webhook_secret", "passphrase")}
-        value = json.dumps(made)
+        value = json.dumps({"webhook_secret": random.token_hex(_SECRET_BYTES)})
         ssm.put_parameter(Name=name, Value=value, Type="SecureString", Description="Secrets of an AphexPipeline")
     return PlatformSecrets.model_validate_json(value)

@@ -55,5 +55,6 @@ class StackHome:
     def command(self, verb: str, *more: str) -> str:
         """A command about it, as a person types it."""
         group = "cluster " if self.noun == "cluster" else ""
-        words = ["python -m automation", f"{group}{verb}", *more, self.options]
-        return " ".join(word for word in words if word)
+        # What a cluster becomes is in its file, which names it.
+        options = "" if group and verb in ("up", "preview") else self.options
+        return " ".join(word for word in ("python -m automation", f"{group}{verb}", *more, options) if word)

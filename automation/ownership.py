@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aphex.errors import AphexError
@@ -71,6 +71,18 @@ def check_namespace(kubernetes: KubernetesAccess, settings: PlatformSettings) ->
         NotOurs: it is another's.
     """
     error = judge_namespace(settings, look_at_namespace(kubernetes, settings.namespace))
+    if error is not None:
+        raise error
+
+
+def check_owner(kubernetes: KubernetesAccess, settings: PlatformSettings) -> None:
+    """Make sure that a pipeline which is there is this repository's; whatever else its namespace is does not matter.
+
+    Raises:
+        NotOurs: it is another's.
+    """
+    found = look_at_namespace(kubernetes, settings.namespace)
+    error = judge_namespace(settings, None if found is None else replace(found, ending=False))
     if error is not None:
         raise error
 

@@ -11,7 +11,9 @@ from aphex.errors import UsageError
 from automation import sandbox_target
 from automation.access import AwsAccess, KubernetesAccess
 from automation.options import DEFAULT_CONFIG
+from automation.ownership import check_namespace, check_owner
 from automation.state_bucket import ensure_state_bucket
+from automation.state_key import ensure_state_key
 from automation.target import Subject, Target, TargetChoice, choose, subject_of
 
 if TYPE_CHECKING:
@@ -44,12 +46,15 @@ def resolve(options: TargetOptions, config: PipelineConfig, terminal: Terminal, 
         state = sandbox_target.running_sandbox(options.name, terminal, start=prepare)
         images = sandbox_target.sandbox_images(state, subject, terminal)
         target = sandbox_target.sandbox_target(state, images, subject)
-        if prepare:
-            sandbox_target.prepare_sandbox(state, target, config, terminal)
+        check_namespace(target.kubernetes, target.settings)
     else:
-        target = _elsewhere(choice, subject, config, terminal, prepare=prepare)
+        target = _elsewhere(choice, subject, terminal, start=prepare)
+    if prepare and target.sandbox is not None:
+        sandbox_target.prepare_sandbox(target.sandbox, target, config, terminal)
     if target.settings.state_bucket:
         ensure_state_bucket(target.aws, target.settings.state_bucket)
+    if target.home.secrets_key is not None:
+        ensure_state_key(target.aws)
     return target
 
 
@@ -61,6 +66,7 @@ def find(options: TargetOptions, terminal: Terminal) -> Target:
     Raises:
         UsageError: neither names a pipeline.
         SandboxNotRunning: the sandbox does not run.
+        NotOurs: the configuration is for another repository than the pipeline of its name.
     """
     from aphex_platform.settings import ImageSettings
 
@@ -69,33 +75,30 @@ def find(options: TargetOptions, terminal: Terminal) -> Target:
     unused = ImageSettings(builder="unused", deployer="unused")
     if choice.cluster == "sandbox":
         state = sandbox_target.running_sandbox(options.name, terminal, start=False)
-        return sandbox_target.sandbox_target(state, unused, subject)
-    _no_eks(choice)
-    from automation.context_target import context_target
+        target = sandbox_target.sandbox_target(state, unused, subject)
+    elif choice.eks is not None:
+        from automation.eks_target import eks_target
 
-    stand_ins = sandbox_target.running_stand_ins(choice, terminal, start=False) if choice.aws == "sandbox" else None
-    return context_target(choice, subject, stand_ins, check=False, images=unused)
+        target = eks_target(choice, subject, check=False, images=unused)
+    else:
+        from automation.context_target import context_target
 
-
-def _elsewhere(
-    choice: TargetChoice, subject: Subject, config: PipelineConfig, terminal: Terminal, *, prepare: bool
-) -> Target:
-    from automation.context_target import context_target
-
-    _no_eks(choice)
-    stand_ins = sandbox_target.running_stand_ins(choice, terminal, start=prepare) if choice.aws == "sandbox" else None
-    target = context_target(choice, subject, stand_ins, check=True, images=None)
-    if prepare and target.sandbox is not None:
-        sandbox_target.prepare_sandbox(target.sandbox, target, config, terminal)
+        stand_ins = sandbox_target.running_stand_ins(choice, terminal, start=False) if choice.aws == "sandbox" else None
+        target = context_target(choice, subject, stand_ins, check=False, images=unused)
+    if options.pipeline is None:
+        check_owner(target.kubernetes, target.settings)
     return target
 
 
-def _no_eks(choice: TargetChoice) -> None:
-    if choice.cluster == "eks":
-        raise UsageError(
-            "A pipeline goes to a cluster on EKS that exists already: this version makes none.",
-            hint="Name it as your kubeconfig does: --cluster context:NAME",
-        )
+def _elsewhere(choice: TargetChoice, subject: Subject, terminal: Terminal, *, start: bool) -> Target:
+    if choice.eks is not None:
+        from automation.eks_target import eks_target
+
+        return eks_target(choice, subject, check=True, images=None)
+    from automation.context_target import context_target
+
+    stand_ins = sandbox_target.running_stand_ins(choice, terminal, start=start) if choice.aws == "sandbox" else None
+    return context_target(choice, subject, stand_ins, check=True, images=None)
 
 
 def named_subject(options: TargetOptions) -> Subject:

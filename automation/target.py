@@ -11,6 +11,7 @@ from aphex.errors import UsageError
 from aphex.names import PipelineNames, slug
 from automation.access import AwsAccess, KubernetesAccess
 from automation.home import StackHome
+from automation.state_key import secrets_provider
 
 if TYPE_CHECKING:
     from aphex_platform.settings import PlatformSecrets, PlatformSettings
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 
 AwsKind = Literal["sandbox", "account"]
 CONTEXT_PREFIX = "context:"
+EKS = "eks"
+EKS_PREFIX = "eks:"
 _SHORTHANDS: dict[str, tuple[str, AwsKind]] = {
     "sandbox": ("sandbox", "sandbox"),
     "existing": (CONTEXT_PREFIX, "account"),
-    "eks": ("eks", "account"),
+    "eks": (EKS, "account"),
 }
 
 
@@ -32,7 +35,7 @@ class TargetChoice:
     """What the caller chose.
 
     Attributes:
-        cluster: `sandbox`, `eks` or `context:NAME`; an empty NAME is the kubeconfig's current context.
+        cluster: `sandbox`, `eks`, `eks:NAME` or `context:NAME`; an empty NAME is the kubeconfig's current context.
         aws: `sandbox` or `account`.
         name: of the sandbox, when any part of the target is one.
     """
@@ -47,6 +50,11 @@ class TargetChoice:
         if self.cluster.startswith(CONTEXT_PREFIX):
             return self.cluster.removeprefix(CONTEXT_PREFIX)
         return None
+
+    @property
+    def eks(self) -> str | None:
+        """The name of the cluster stack, empty for the only one that there is; none for other clusters."""
+        return self.cluster.removeprefix(EKS).removeprefix(":") if is_eks(self.cluster) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +84,8 @@ class Target:
 
     @property
     def home(self) -> StackHome:
-        """Where the pipeline's stack lives."""
+        """Where the pipeline's stack lives. Its secrets are encrypted by a passphrase where there is one."""
+        by_key = self.settings.aws.kind == "account" and self.secrets.passphrase is None
         return StackHome(
             name=PipelineNames(self.settings.pipeline).stack,
             noun="pipeline",
@@ -86,9 +95,15 @@ class Target:
             aws=self.aws,
             kubernetes=self.kubernetes,
             passphrase=self.secrets.passphrase,
+            secrets_key=secrets_provider(self.settings.aws.region) if by_key else None,
             stand_ins=self.settings.aws.kind == "sandbox",
             namespace=self.settings.namespace,
         )
+
+
+def is_eks(cluster: str) -> bool:
+    """Whether a choice of cluster means one that the cluster stack has made."""
+    return cluster == EKS or cluster.startswith(EKS_PREFIX)
 
 
 def choose(target: str | None, cluster: str | None, aws: str | None, name: str) -> TargetChoice:
@@ -103,18 +118,19 @@ def choose(target: str | None, cluster: str | None, aws: str | None, name: str) 
         raise UsageError(f'"{target}" is not a target.', hint=f"--target is one of: {', '.join(sorted(_SHORTHANDS))}.")
     usual_cluster, usual_aws = _SHORTHANDS[target or "sandbox"]
     chosen = cluster or usual_cluster
-    if chosen not in ("sandbox", "eks") and not chosen.startswith(CONTEXT_PREFIX):
+    if chosen != "sandbox" and not is_eks(chosen) and not chosen.startswith(CONTEXT_PREFIX):
         raise UsageError(
-            f'"{chosen}" is not a cluster.', hint="--cluster is sandbox, eks, or context:NAME of your kubeconfig."
+            f'"{chosen}" is not a cluster.',
+            hint="--cluster is sandbox, eks[:NAME], or context:NAME of your kubeconfig.",
         )
     if aws not in (None, "sandbox", "account"):
         raise UsageError(f'"{aws}" is not an AWS.', hint="--aws is sandbox or account.")
     if aws is None and target is None:
         usual_aws = "sandbox" if chosen == "sandbox" else "account"
     pair_aws: AwsKind = "sandbox" if (aws or usual_aws) == "sandbox" else "account"
-    if chosen == "eks" and pair_aws == "sandbox":
+    if is_eks(chosen) and pair_aws == "sandbox":
         raise UsageError(
-            "A cluster on EKS needs an AWS account; the sandbox's AWS has none.",
+            "A pipeline on EKS needs an AWS account: its pods get their roles from it.",
             hint="Choose --aws account, or another cluster.",
         )
     return TargetChoice(cluster=chosen, aws=pair_aws, name=name)
