@@ -11,6 +11,8 @@ _MAX_ROLE = 64
 _MAX_LABEL = 63
 
 PULUMI_PROJECT = "aphex"
+# The key of an account and region that encrypts the secrets in Pulumi states.
+STATE_KEY_ALIAS = "alias/aphex-state"
 
 # Kubernetes Secrets in the pipeline's namespace that people may make; a run works without them.
 GIT_SECRET = "aphex-git"

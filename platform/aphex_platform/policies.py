@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aphex.config import Environment, PipelineConfig
-from aphex.names import PULUMI_PROJECT, PipelineNames
+from aphex.names import PULUMI_PROJECT, STATE_KEY_ALIAS, PipelineNames
 from aphex_platform.identities import TOKEN_AUDIENCE, Identity, pull_request_prefix, role_arn
 from aphex_platform.settings import AwsSettings, PlatformSettings
 
@@ -212,7 +212,16 @@ def _self_update(own: _Resources) -> list[Statement]:
         )
         keys = [f"{own.state_bucket}/{key}" for key in _state_keys(PipelineNames(own.pipeline).stack)]
         statements.append(allow("State", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], keys))
-    return statements
+    return [*statements, *_state_key(own.aws)]
+
+
+def _state_key(aws: AwsSettings) -> list[Statement]:
+    """The key that encrypts the secrets in the state; its id is not known before it is made, its alias is."""
+    if aws.kind != "account":
+        return []
+    condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": STATE_KEY_ALIAS}}
+    keys = f"arn:{aws.partition}:kms:{aws.region}:{aws.account}:key/*"
+    return [allow("StateKey", ["kms:Encrypt", "kms:Decrypt"], [keys], Condition=condition)]
 
 
 def _state_keys(stack: str) -> list[str]:
