@@ -9,6 +9,7 @@ from concurrent import futures
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
@@ -16,6 +17,9 @@ from pulumi.runtime.proto import provider_pb2_grpc
 from sandbox.providers.aws.endpoint import AwsEndpoint
 from sandbox.providers.base import Provider, ProviderError
 from sandbox.providers.servicer import Servicer
+
+if TYPE_CHECKING:
+    from sandbox.providers.kubernetes.charts import Charts, ChartTarget
 
 __all__ = ["AwsEndpoint", "KubernetesTarget", "attach", "serve"]
 
@@ -69,11 +73,13 @@ def attach(
     kubernetes: KubernetesTarget | None = None,
     *,
     eks: bool = False,
+    charts: Callable[[ChartTarget], Charts] | None = None,
     pulumi_home: Path | None = None,
 ) -> Iterator[dict[str, str]]:
     """Serve the providers asked for and yield what the engine's environment needs to find them.
 
-    `eks` asks for the components of the cluster stack too, with `kubernetes` as the API server of their clusters.
+    `eks` asks for the components of the cluster stack too, with `kubernetes` as the API server of their clusters;
+    `charts` installs Helm charts where the `helm` program shall not.
 
     A plugin that is installed in the Pulumi home, in the version that the SDK asks for or a newer one, wins over
     its stand-in, and so does a provider that the environment already attaches.
@@ -82,7 +88,7 @@ def attach(
     attached = [entry for entry in os.environ.get(VARIABLE, "").split(",") if entry]
     taken = {entry.split(":", 1)[0] for entry in attached}
     with ExitStack() as stack:
-        for name, serving in _servings(aws, kubernetes, eks=eks).items():
+        for name, serving in _servings(aws, kubernetes, charts, eks=eks).items():
             if name not in taken and not is_installed(name, home):
                 attached.append(f"{name}:{stack.enter_context(serving())}")
         yield {VARIABLE: ",".join(attached)} if attached else {}
@@ -101,7 +107,11 @@ def is_installed(name: str, pulumi_home: Path) -> bool:
 
 
 def _servings(
-    aws: AwsEndpoint | None, kubernetes: KubernetesTarget | None, *, eks: bool
+    aws: AwsEndpoint | None,
+    kubernetes: KubernetesTarget | None,
+    charts: Callable[[ChartTarget], Charts] | None,
+    *,
+    eks: bool,
 ) -> dict[str, Callable[[], AbstractContextManager[int]]]:
     # Imported only when needed: each brings its SDK along.
     def serve_aws() -> AbstractContextManager[int]:
@@ -110,9 +120,11 @@ def _servings(
         return serve(lambda: AwsProvider(aws or AwsEndpoint()))
 
     def serve_kubernetes() -> AbstractContextManager[int]:
+        from sandbox.providers.kubernetes.charts import HelmProgram
         from sandbox.providers.kubernetes.provider import KubernetesProvider
+        from sandbox.providers.kubernetes.releases import ReleasingProvider
 
-        return serve(lambda: KubernetesProvider(kubernetes))
+        return serve(lambda: ReleasingProvider(KubernetesProvider(kubernetes), charts or HelmProgram))
 
     def serve_eks() -> AbstractContextManager[int]:
         from sandbox.providers.eks.server import EksProvider, serve_components

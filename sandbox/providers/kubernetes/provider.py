@@ -27,6 +27,7 @@ from sandbox.providers.base import (
 from sandbox.providers.kubernetes import settings, state
 from sandbox.providers.kubernetes.api import ApiError, KubernetesApi, Unreachable
 from sandbox.providers.kubernetes.awaiting import NotReady
+from sandbox.providers.kubernetes.charts import ChartTarget
 from sandbox.providers.kubernetes.connection import connect
 from sandbox.providers.kubernetes.diff import property_changes
 from sandbox.providers.kubernetes.kinds import Scopes, api_version_and_kind, is_patch
@@ -73,6 +74,14 @@ class KubernetesProvider(Provider):
     def configure(self, config: Properties) -> None:
         """Take the configuration; the cluster is looked for when a resource first needs it."""
         self._settings = settings.Settings.read(config)
+
+    def chart_target(self) -> ChartTarget:
+        """The cluster, for what installs charts in it by itself."""
+        chosen, target = self._settings, self._target
+        if chosen.kubeconfig is not None or target is None:
+            return ChartTarget(kubeconfig=chosen.kubeconfig, context=chosen.context)
+        path = str(target.kubeconfig) if target.kubeconfig else None
+        return ChartTarget(kubeconfig=path, context=chosen.context or target.context)
 
     def diff_config(self, old: Properties, new: Properties) -> Difference:
         """Compare two configurations; only another active cluster replaces resources."""
