@@ -80,7 +80,9 @@ class Login(Model):
         lacking = [name for name, value in given.items() if value is None]
         if self.mode == "sso" and lacking:
             raise ValueError(f"needs {' and '.join(lacking)}, because mode is sso.")
-        of_sso = {*given, "scopes", "viewer_groups", "operator_groups", "session"} & self.model_fields_set
+        names = (*given, "scopes", "viewer_groups", "operator_groups", "session")
+        fields = type(self).model_fields
+        of_sso = [name for name in names if getattr(self, name) != fields[name].get_default(call_default_factory=True)]
         if self.mode == "client" and of_sso:
             raise ValueError(
                 f"has {' and '.join(sorted(of_sso))}, but mode is client. Choose mode: sso, or remove them."

@@ -149,7 +149,7 @@ class Autoscaling(Model):
             raise ValueError("node_groups has entries, but mode is auto. Remove them, or choose mode: node-groups.")
         if self.mode == "node-groups" and not self.node_groups:
             raise ValueError("needs node_groups, because mode is node-groups. Add one, or choose mode: auto.")
-        if self.mode == "node-groups" and "auto" in self.model_fields_set:
+        if self.mode == "node-groups" and self.auto != AutoMode():
             raise ValueError("auto has settings, but mode is node-groups. Remove them, or choose mode: auto.")
         names = [group.name for group in self.node_groups]
         if len(set(names)) != len(names):

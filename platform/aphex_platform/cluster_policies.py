@@ -38,6 +38,15 @@ REASONS: Mapping[str, str] = {
     "tag of them, because some requests name only what is new.",
 }
 
+# Policies of AWS's own that are attached as they are, and why; by the name that follows `policy/`.
+MANAGED_POLICIES: Mapping[str, str] = {
+    "AmazonEKSWorkerNodePolicy": "What the kubelet asks of EC2 and EKS when a node joins; AWS keeps it up to date.",
+    "AmazonEKS_CNI_Policy": "What the network add-on does with a node's interfaces; it runs on the node before any pod "
+    "could have a role of its own.",
+    "AmazonEC2ContainerRegistryPullOnly": "Nodes pull images; the policy allows nothing else.",
+    "service-role/AmazonEBSCSIDriverPolicy": "What the volumes' add-on does, to volumes with its own tag alone.",
+}
+
 
 def key_policy(config: ClusterConfig) -> Document:
     """Who uses the cluster's key: whom the account's own policies let, and CloudWatch Logs for the cluster's groups."""

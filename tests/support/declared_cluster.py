@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pulumi
@@ -72,7 +73,12 @@ class _Monitor(MockMonitor):
 
 
 def declare_cluster(config: ClusterConfig) -> ClusterRecorder:
-    """Run the program of a cluster."""
+    """Run the program of a cluster. What equal clusters declare is shared: nobody may change it."""
+    return _declared(config.model_dump_json())
+
+
+@cache
+def _declared(config: str) -> ClusterRecorder:
     recorder = ClusterRecorder()
     set_mocks(recorder, project="aphex", stack="cluster-main", monitor=_Monitor(recorder))
 
@@ -80,7 +86,7 @@ def declare_cluster(config: ClusterConfig) -> ClusterRecorder:
         root = get_root_resource()
         assert isinstance(root, Stack)
         root.outputs.clear()
-        await run_pulumi_func(cluster_program(config))
+        await run_pulumi_func(cluster_program(ClusterConfig.model_validate_json(config)))
         for name, value in root.outputs.items():
             recorder.outputs[name] = await pulumi.Output.from_input(value).future()
 

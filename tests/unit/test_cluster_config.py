@@ -10,6 +10,7 @@ from aphex.cluster_config import ClusterConfig
 from aphex.loader import ConfigError, load_cluster_config, parse_cluster_config
 from aphex.names import ClusterNames, PipelineNames
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "cluster"
 MINIMAL = """\
 version: "1.0"
 name: main
@@ -193,6 +194,12 @@ def test_durations_are_seconds_where_they_are_used() -> None:
     assert config.argo.keep_succeeded_seconds == 7 * 86400
     assert config.argo.keep_failed_seconds == 14 * 86400
     assert config.autoscaling.auto.consolidate_after_seconds == 300
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_configuration_survives_the_way_through_json(path: Path) -> None:
+    config = load_cluster_config(path)
+    assert ClusterConfig.model_validate_json(config.model_dump_json()) == config
 
 
 def test_names_of_clusters_and_pipelines_never_clash() -> None:

@@ -85,13 +85,13 @@ class EksCluster(pulumi.ComponentResource):
 
 
 def access_entries(config: ClusterConfig) -> dict[str, eks.AccessEntryArgs]:
-    """Who administers the cluster, by the role's name."""
+    """Who administers the cluster, by the role's account and name."""
     policy = f"arn:{config.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
     admin = eks.AccessPolicyAssociationArgs(
         policy_arn=policy, access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster")
     )
     return {
-        role.partition(":role/")[2].replace("/", "-"): eks.AccessEntryArgs(
+        role.partition("::")[2].replace(":role", ""): eks.AccessEntryArgs(
             principal_arn=role, type=eks.AccessEntryType.STANDARD, access_policies={"admin": admin}
         )
         for role in sorted(config.kubernetes.admins)

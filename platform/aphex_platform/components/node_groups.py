@@ -13,11 +13,10 @@ import pulumi_kubernetes as kubernetes
 from aphex.cluster_config import ClusterConfig, NodeGroup
 from aphex.names import ClusterNames
 from aphex_platform.charts import AUTOSCALER_ACCOUNT, AUTOSCALER_CHART, autoscaler_values
-from aphex_platform.cluster_policies import autoscaler_policy, node_trust, pod_trust
+from aphex_platform.cluster_policies import MANAGED_POLICIES, autoscaler_policy, node_trust, pod_trust
 from aphex_platform.components.pod_role import SYSTEM_NAMESPACE, PodRole, PodRoleArgs
 
-_NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly")
-_VOLUME_POLICY = "service-role/AmazonEBSCSIDriverPolicy"
+*_NODE_POLICIES, _VOLUME_POLICY = MANAGED_POLICIES
 _VOLUME_ACCOUNT = "ebs-csi-controller-sa"
 
 
@@ -80,6 +79,7 @@ class NodeGroups(pulumi.ComponentResource):
 
     def _group(self, group: NodeGroup, role: aws.iam.Role, after: Sequence[pulumi.Resource]) -> aws.eks.NodeGroup:
         template = self._template(group)
+        latest = template.latest_version.apply(lambda version: str(int(version)))
         return aws.eks.NodeGroup(
             f"{self._name}-{group.name}",
             cluster_name=self._args.cluster_name,
@@ -90,7 +90,7 @@ class NodeGroups(pulumi.ComponentResource):
             version=self._args.config.kubernetes.version,
             instance_types=list(group.instance_types),
             capacity_type="SPOT" if group.capacity == "spot" else "ON_DEMAND",
-            launch_template=aws.eks.NodeGroupLaunchTemplateArgs(id=template.id, version=template.latest_version),
+            launch_template=aws.eks.NodeGroupLaunchTemplateArgs(id=template.id, version=latest),
             scaling_config=aws.eks.NodeGroupScalingConfigArgs(
                 min_size=group.min, max_size=group.max, desired_size=max(group.min, 1)
             ),
