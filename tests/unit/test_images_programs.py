@@ -20,6 +20,7 @@ import pytest
 from aphex.errors import AphexError
 from automation.images import pinning
 from automation.images.pins import read_pins, write_pins
+from sandbox import toolchain
 from sandbox.images.recipes import PINS, SOURCES
 from sandbox.toolchain.bundles import KUBERNETES, PULUMI
 
@@ -197,6 +198,40 @@ def test_the_programs_are_laid_out_with_their_plugins_and_what_they_are(pins: Pa
     assert {said for _, said in mirror.asked} == {"Basic " + base64.b64encode(b"ci:p@ss").decode()}
     assert "p@ss" not in done.stdout
     assert "p%40ss" not in done.stdout
+
+
+@pytest.mark.engine
+def test_pulumi_finds_the_plugins_where_the_image_has_them(tmp_path: Path, mirror: Mirror) -> None:
+    pulumi = toolchain.ensure("pulumi").path("pulumi").read_bytes()
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        member = tarfile.TarInfo("pulumi-resource-aws")
+        member.mode = 0o755
+        tar.addfile(member, io.BytesIO())
+    programs = []
+    for name, version, file, body in (
+        ("pulumi", PULUMI, "pulumi", pulumi),
+        ("pulumi-resource-aws", "7.0.0", "pulumi-resource-aws.tar.gz", archive.getvalue()),
+    ):
+        mirror.files[f"/releases.test/{file}"] = body
+        pin = {"url": f"https://releases.test/{file}", "sha256": hashlib.sha256(body).hexdigest()}
+        programs.append({"name": name, "version": version, "files": {"arm64": pin}})
+    (tmp_path / "pins.json").write_text(json.dumps({"base": "x", "programs": programs}))
+    done = download(tmp_path / "pins.json", mirror.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    # As the image's Dockerfile does it.
+    (tmp_path / "home/.pulumi").mkdir(parents=True)
+    (tmp_path / "home/.pulumi/plugins").symlink_to(tmp_path / "programs/plugins")
+    listed = subprocess.run(
+        [tmp_path / "programs/bin/pulumi", "plugin", "ls", "--json"],
+        env={"HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "PULUMI_SKIP_UPDATE_CHECK": "true"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = [(each["name"], each["version"]) for each in json.loads(listed.stdout)]
+    assert found == [("aws", "7.0.0")]
 
 
 def test_a_second_build_downloads_nothing(pins: Path, mirror: Mirror) -> None:
