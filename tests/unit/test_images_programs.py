@@ -207,7 +207,8 @@ def test_pulumi_finds_the_plugins_where_the_image_has_them(tmp_path: Path, mirro
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         member = tarfile.TarInfo("pulumi-resource-aws")
         member.mode = 0o755
-        tar.addfile(member, io.BytesIO())
+        member.size = len(b"the plugin")
+        tar.addfile(member, io.BytesIO(b"the plugin"))
     programs = []
     for name, version, file, body in (
         ("pulumi", PULUMI, "pulumi", pulumi),
@@ -224,7 +225,7 @@ def test_pulumi_finds_the_plugins_where_the_image_has_them(tmp_path: Path, mirro
     (tmp_path / "home/.pulumi/plugins").symlink_to(tmp_path / "programs/plugins")
     listed = subprocess.run(
         [tmp_path / "programs/bin/pulumi", "plugin", "ls", "--json"],
-        env={"HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "PULUMI_SKIP_UPDATE_CHECK": "true"},
+        env={"PULUMI_HOME": str(tmp_path / "home/.pulumi"), "PATH": "/usr/bin:/bin", "PULUMI_SKIP_UPDATE_CHECK": "1"},
         capture_output=True,
         text=True,
         timeout=60,
