@@ -39,7 +39,7 @@ def test_the_pinned_versions_are_those_of_the_locks_and_of_the_tests() -> None:
         "kubectl": KUBERNETES,
         "pulumi-resource-aws": pinning.locked_version("pulumi-aws", LOCK),
         "pulumi-resource-kubernetes": pinning.locked_version("pulumi-kubernetes", LOCK),
-    }, "bring them up to date: python -m automation images pin"
+    }, "bring them up to date: python -m automation images pin (--no-base --no-checksums without a network)"
 
 
 def test_the_images_have_the_sdks_that_the_plugins_belong_to() -> None:
@@ -89,6 +89,14 @@ def test_new_versions_get_the_checksums_that_their_projects_released() -> None:
     # What is pinned already is not asked for again.
     assert not [each for each in asked if "kubectl" in each]
     assert pinning.renewed(made, lock, pytest.fail, made.base) == made
+
+
+def test_without_a_network_new_versions_are_pinned_without_their_checksums() -> None:
+    pins = read_pins()
+    made = pinning.renewed(pins, "pulumi-aws==9.9.9\npulumi-kubernetes==8.8.8\n", None, pins.base)
+    assert {file.sha256 for file in made.programs[2].files.values()} == {None}
+    assert made.programs[1] == pins.programs[1]
+    assert pinning.renewed(pins, LOCK, None, pins.base) == pins
 
 
 def test_a_release_that_does_not_list_its_own_file_is_not_pinned() -> None:
