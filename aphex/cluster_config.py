@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -13,6 +14,8 @@ from aphex.values import Account, Cidr, Duration, Model, Region, RoleArn, durati
 
 CLUSTER_FILE = "aphex-cluster.yaml"
 _NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
+# Amazon EC2 Instance Types, "Naming conventions": a g after the generation is for Graviton.
+_GRAVITON = re.compile(r"(?:a1|[a-z]+\d+g[a-z]*)(?:-\w+)?\.")
 _LARGEST_PREFIX, _SMALLEST_PREFIX = 16, 22
 
 RetentionDays = Literal[
@@ -125,11 +128,18 @@ class NodeGroup(Model):
     disk_gib: int = Field(default=80, ge=20, description="Size of a node's encrypted disk in GiB.")
 
     @model_validator(mode="after")
-    def _ordered(self) -> NodeGroup:
-        """`min` is not above `max`."""
+    def _consistent(self) -> NodeGroup:
+        """`min` is not above `max`, and all `instance_types` have the same processor architecture."""
         if self.min > self.max:
             raise ValueError(f"min ({self.min}) is above max ({self.max}).")
+        if len({_is_arm(each) for each in self.instance_types}) > 1:
+            raise ValueError("instance_types mixes processor architectures. Make a group for each.")
         return self
+
+    @property
+    def architecture(self) -> Literal["amd64", "arm64"]:
+        """The processor architecture of its nodes."""
+        return "arm64" if _is_arm(self.instance_types[0]) else "amd64"
 
 
 class Autoscaling(Model):
@@ -233,3 +243,7 @@ class ClusterConfig(Model):
     def webhook_url(self) -> str | None:
         """Address below which each pipeline has its webhook; none when nothing outside reaches them."""
         return f"https://{self.webhooks.host}" if self.webhooks else None
+
+
+def _is_arm(instance_type: str) -> bool:
+    return _GRAVITON.match(instance_type) is not None

@@ -124,8 +124,8 @@ class ClusterNames:
         return f"alias/aphex/cluster/{self.cluster}"
 
     def repository(self, image: str) -> str:
-        """The ECR repository of an image."""
-        return f"{self.eks}/{image}"
+        """The ECR repository of an image, by the name that the images are built with."""
+        return f"{self.eks}/aphex-{image}"
 
     def role(self, kind: str) -> str:
         """The IAM role of a part of the cluster."""

@@ -178,7 +178,7 @@ def test_administrators_are_roles_with_an_access_entry(production: ClusterRecord
 
 def test_images_are_scanned_encrypted_and_their_tags_stay(smallest: ClusterRecorder) -> None:
     repositories = {each["name"]: each for each in smallest.of("aws:ecr/repository:Repository")}
-    assert set(repositories) == {"aphex-main/builder", "aphex-main/deployer"}
+    assert set(repositories) == {"aphex-main/aphex-builder", "aphex-main/aphex-deployer"}
     for repository in repositories.values():
         assert repository["imageTagMutability"] == "IMMUTABLE"
         assert repository["imageScanningConfiguration"] == {"scanOnPush": True}
@@ -225,13 +225,14 @@ def test_every_aws_resource_says_whose_it_is(example: str) -> None:
 
 def test_the_outputs_say_where_everything_is(production: ClusterRecorder) -> None:
     outputs = production.outputs
+    registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/aphex-production"
     assert outputs["cluster_name"] == "aphex-production"
     assert json.loads(outputs["kubeconfig"]) == {"kind": "Config"}
     assert outputs["oidc_issuer"] == f"https://{ISSUER}"
     assert outputs["oidc_provider_arn"] == f"arn:aws:iam::123456789012:oidc-provider/{ISSUER}"
     assert outputs["vpc_id"] == "production-id"
-    assert outputs["builder_repository"] == "123456789012.dkr.ecr.eu-west-1.amazonaws.com/aphex-production/builder"
-    assert outputs["deployer_repository"].endswith("/aphex-production/deployer")
+    assert outputs["builder_repository"] == f"{registry}/aphex-builder"
+    assert outputs["deployer_repository"] == f"{registry}/aphex-deployer"
     assert outputs["storage_class"] == "aphex"
     assert outputs["argo_url"] == "https://argo.example.com"
     assert outputs["webhook_url"] == "https://hooks.example.com"

@@ -79,6 +79,7 @@ def test_node_groups_are_as_configured(groups: ClusterRecorder) -> None:
     assert (steady["capacityType"], builds["capacityType"]) == ("ON_DEMAND", "SPOT")
     assert steady["instanceTypes"] == ["m7i.large", "m7i-flex.large"]
     assert {each["version"] for each in made.values()} == {"1.35"}
+    assert {each["amiType"] for each in made.values()} == {"AL2023_x86_64_STANDARD"}
     assert {each["clusterName"] for each in made.values()} == {"aphex-groups"}
     for each in made.values():
         assert each["subnetIds"] == [f"groups-private-{number}-id" for number in (1, 2, 3)]

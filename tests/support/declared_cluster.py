@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -77,8 +78,8 @@ def declare_cluster(config: ClusterConfig) -> ClusterRecorder:
     return _declared(config.model_dump_json())
 
 
-@cache
-def _declared(config: str) -> ClusterRecorder:
+def declare(program: Callable[[], None]) -> ClusterRecorder:
+    """Run any program that makes a cluster."""
     recorder = ClusterRecorder()
     set_mocks(recorder, project="aphex", stack="cluster-main", monitor=_Monitor(recorder))
 
@@ -86,9 +87,14 @@ def _declared(config: str) -> ClusterRecorder:
         root = get_root_resource()
         assert isinstance(root, Stack)
         root.outputs.clear()
-        await run_pulumi_func(cluster_program(ClusterConfig.model_validate_json(config)))
+        await run_pulumi_func(program)
         for name, value in root.outputs.items():
             recorder.outputs[name] = await pulumi.Output.from_input(value).future()
 
     sync_await._sync_await(run())
     return recorder
+
+
+@cache
+def _declared(config: str) -> ClusterRecorder:
+    return declare(cluster_program(ClusterConfig.model_validate_json(config)))

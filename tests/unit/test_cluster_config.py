@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aphex.cluster_config import ClusterConfig
+from aphex.cluster_config import ClusterConfig, NodeGroup
 from aphex.loader import ConfigError, load_cluster_config, parse_cluster_config
 from aphex.names import ClusterNames, PipelineNames
 
@@ -150,6 +150,9 @@ WRONG = {
     "autoscaling: {mode: node-groups, node_groups: [{name: a, instance_types: [m7i.large], min: 9}]}": (
         "min (9) is above max (6)."
     ),
+    "autoscaling: {mode: node-groups, node_groups: [{name: a, instance_types: [m7i.large, m7g.large]}]}": (
+        "instance_types mixes processor architectures. Make a group for each."
+    ),
     "argo: {parallelism: 2}": "namespace_parallelism (10) is above parallelism (2).",
     "argo: {workflows: {version: 3.5.1}}": (
         "version 3.5.1 needs chart, because only those of 3.7 and 4.0 are known. Name the version of the chart that "
@@ -165,6 +168,22 @@ WRONG = {
 def test_what_does_not_fit_together_is_told(line: str, message: str) -> None:
     kept = [each for each in MINIMAL.splitlines() if not each.startswith(line.partition(":")[0])]
     assert f"  {message}" in problems_of("\n".join([*kept, line]))
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "architecture"),
+    [
+        ("m7i-flex.large", "amd64"),
+        ("g4dn.xlarge", "amd64"),
+        ("m7g.large", "arm64"),
+        ("c7gn.xlarge", "arm64"),
+        ("t4g.small", "arm64"),
+        ("g5g.xlarge", "arm64"),
+        ("a1.large", "arm64"),
+    ],
+)
+def test_the_architecture_of_a_group_follows_from_its_instances(instance_type: str, architecture: str) -> None:
+    assert NodeGroup(name="a", instance_types=[instance_type]).architecture == architecture
 
 
 def test_sso_needs_an_address_to_come_back_to() -> None:
@@ -208,5 +227,5 @@ def test_names_of_clusters_and_pipelines_never_clash() -> None:
     assert cluster.stack != pipeline.stack
     assert cluster.role("deploy") != pipeline.role("deploy")
     assert cluster.control_plane_logs == "/aws/eks/aphex-shop/cluster"
-    assert cluster.repository("builder") == "aphex-shop/builder"
+    assert cluster.repository("builder") == "aphex-shop/aphex-builder"
     assert len(ClusterNames("a" * 30).role("load-balancer-controller")) <= 64

@@ -17,6 +17,7 @@ from aphex_platform.cluster_policies import MANAGED_POLICIES, autoscaler_policy,
 from aphex_platform.components.pod_role import SYSTEM_NAMESPACE, PodRole, PodRoleArgs
 
 *_NODE_POLICIES, _VOLUME_POLICY = MANAGED_POLICIES
+_AMI_TYPES = {"amd64": "AL2023_x86_64_STANDARD", "arm64": "AL2023_ARM_64_STANDARD"}
 _VOLUME_ACCOUNT = "ebs-csi-controller-sa"
 
 
@@ -88,6 +89,7 @@ class NodeGroups(pulumi.ComponentResource):
             node_role_arn=role.arn,
             subnet_ids=list(self._args.subnet_ids),
             version=self._args.config.kubernetes.version,
+            ami_type=_AMI_TYPES[group.architecture],
             instance_types=list(group.instance_types),
             capacity_type="SPOT" if group.capacity == "spot" else "ON_DEMAND",
             launch_template=aws.eks.NodeGroupLaunchTemplateArgs(id=template.id, version=latest),
