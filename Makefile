@@ -55,8 +55,9 @@ test: lint ## Run every check and every test
 test-fast: $(READY) ## Run the tests that need neither root nor the sandbox
 	@$(PYTEST) -m "not integration and not engine" -n 2 --dist loadfile $(PYTEST_ARGS)
 
-golden: $(READY) ## Write the golden manifests, the JSON Schema and the configuration reference anew
+golden: $(READY) ## Write the golden manifests, the diagrams of resources, the JSON Schema and the configuration reference anew
 	@$(BIN)/python -m tests.golden.test_manifests
+	@$(BIN)/python -m tests.golden.test_architecture
 	@mkdir -p build
 	@$(BIN)/python -m aphex.schema aphex-config.yaml > build/generated && mv build/generated docs/aphex-config.schema.json
 	@$(BIN)/python -m aphex.schema aphex-cluster.yaml > build/generated && mv build/generated docs/aphex-cluster.schema.json
