@@ -51,6 +51,11 @@ class StackArtifact:
     deploy_role_external_id: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """What the CDK CLI calls it in its output: the path, with the name in CloudFormation when that is another."""
+        return self.path if self.name == self.id else f"{self.path} ({self.name})"
+
 
 @dataclass(frozen=True)
 class CloudAssembly:

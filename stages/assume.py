@@ -27,6 +27,7 @@ from stages.access_errors import (
     tags_refused,
     trust_statement,
 )
+from stages.clients import patient
 
 if TYPE_CHECKING:
     from botocore.loaders import Loader
@@ -113,7 +114,7 @@ def _descriptions() -> Loader:
 def _new_session(region: str | None) -> Session:
     from botocore.session import Session as CoreSession
 
-    session = CoreSession()
+    session = patient(CoreSession())
     session.register_component("data_loader", _descriptions())
     if region is not None:
         session.set_config_variable("region", region)
@@ -150,7 +151,7 @@ def assume(assumption: Assumption, own: Session, report: Report | None = None) -
     """
     from botocore.config import Config
 
-    config = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=30)
+    config = Config(connect_timeout=10, read_timeout=30)
     with _CREATING:
         sts: Any = own.create_client("sts", region_name=assumption.sts_region, config=config)
     request: dict[str, Any] = {"RoleArn": assumption.role, "RoleSessionName": assumption.session}

@@ -8,21 +8,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from boto3.session import Session
     from botocore.config import Config
+    from botocore.session import Session as CoreSession
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
-def client_config() -> Config:
-    """How every client retries and gives up.
+# Waits between attempts are drawn from up to 1, 2, 4, … and at most 20 s: so many outlast half a minute of refused
+# connections in all but one of a thousand cases, and give up after about a minute and a half.
+ATTEMPTS = 12
 
-    An endpoint that refuses connections is tried for about a minute and a half: each wait is drawn from up to 1, 2, 4,
-    … and at most 20 s, so 12 attempts outlast half a minute in all but one of a thousand cases.
-    """
+
+def client_config() -> Config:
+    """How every client retries and gives up."""
     from botocore.config import Config  # half a second that the first line should not wait for
 
-    return Config(retries={"mode": "standard", "total_max_attempts": 12}, connect_timeout=10, read_timeout=60)
+    return Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS}, connect_timeout=10, read_timeout=60)
+
+
+def patient(session: CoreSession) -> CoreSession:
+    """Let what botocore asks by itself, such as STS for credentials, be tried as often, unless a variable says else."""
+    if session.get_config_variable("max_attempts") is None:
+        session.set_config_variable("max_attempts", ATTEMPTS)
+        session.set_config_variable("retry_mode", "standard")
+    return session
 
 
 class PipelineClients:
@@ -40,8 +50,9 @@ class PipelineClients:
     def session(self) -> Session:
         """The session whose credentials are the pod's own; botocore refreshes them."""
         import boto3
+        from botocore.session import Session as CoreSession
 
-        return boto3.Session(region_name=self._region)
+        return boto3.Session(botocore_session=patient(CoreSession()), region_name=self._region)
 
     @cached_property
     def _store(self) -> Session:

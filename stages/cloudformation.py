@@ -53,7 +53,7 @@ def failure_events(client: CloudFormationClient, stack: str, since: datetime) ->
 def _followed(client: CloudFormationClient, stack: str, since: datetime, depth: int) -> list[Failure]:
     """Failures of a stack in their order, those of nested stacks before that of the resource that is the stack."""
     found: list[Failure] = []
-    for failure in failures(_recent(client, stack, since)):
+    for failure in failures(recent_events(client, stack, since)):
         nested = failure["type"] == _STACK and failure["physical_id"] != failure["stack_id"]
         if nested and failure["physical_id"].startswith("arn:") and depth < _MAX_DEPTH:
             found += _followed(client, failure["physical_id"], since, depth + 1)
@@ -61,7 +61,12 @@ def _followed(client: CloudFormationClient, stack: str, since: datetime, depth: 
     return found
 
 
-def _recent(client: CloudFormationClient, stack: str, since: datetime) -> list[StackEventTypeDef]:
+def recent_events(client: CloudFormationClient, stack: str, since: datetime) -> list[StackEventTypeDef]:
+    """A stack's events since a time, the newest first; none when there is no such stack.
+
+    Raises:
+        botocore.exceptions.ClientError: CloudFormation cannot be asked.
+    """
     from botocore.exceptions import ClientError
 
     events: list[StackEventTypeDef] = []

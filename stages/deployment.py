@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 from aphex.process import ProcessTimeout
 from aphex.run import Status
-from stages import cdk
+from stages import cdk, outage
 from stages.access import session_name
 from stages.assembly import StackDeployment
-from stages.console import elapsed
+from stages.blame import Blame, Course, blame
+from stages.cdk_hints import complaint
+from stages.deployed import DeployedStack, DeploymentRecord
 from stages.errors import StageError
-from stages.failure import DeploymentFailed, Ended, explained
-from stages.outputs import StackOutputs, store_outputs, write_parameter
-from stages.plan import UnconfiguredDependency, deployment_runs, fix_order, unconfigured_dependencies
+from stages.failure import DeploymentFailed, Ended, courses_of, explained, unexplained
+from stages.plan import deployment_runs, fix_order, unconfigured_dependencies
 from stages.progress import DeploymentProgress
 from stages.stack_records import StackRecords
 from stages.stacks import StackReader, judge, wait_until_idle
@@ -32,94 +32,6 @@ _CLOCK_SKEW = timedelta(seconds=5)
 
 class StackBlocked(StageError):
     """Stacks are in a state in which they cannot be deployed; nothing was begun."""
-
-
-@dataclass(frozen=True)
-class DeployedStack:
-    """A stack whose deployment is finished.
-
-    Attributes:
-        stack: its configured name.
-        name: its name in CloudFormation.
-        id: its ARN.
-        changed: whether the deployment changed anything.
-        seconds: how long it took.
-        outputs: its outputs.
-    """
-
-    stack: str
-    name: str
-    id: str
-    changed: bool
-    seconds: float
-    outputs: Mapping[str, str]
-
-    def document(self) -> dict[str, Any]:
-        """What the stage's result has of it."""
-        return {
-            "stack": self.stack,
-            "name": self.name,
-            "id": self.id,
-            "changed": self.changed,
-            "seconds": round(self.seconds, 3),
-        }
-
-
-@dataclass
-class _Record:
-    """Keeps what each finished stack left, in the bucket, in the run's item and for Argo, at once."""
-
-    deployer: Deployer
-    reader: StackReader
-    records: StackRecords
-    total: int
-    dependencies: Sequence[UnconfiguredDependency]
-    done: list[DeployedStack] = field(default_factory=list)
-    late: list[tuple[StackDeployment, bool, float]] = field(default_factory=list)
-    begun: int = 0
-
-    def begin(self, deployment: StackDeployment) -> None:
-        self.begun += 1
-        self.deployer.stage.console.line(f"==> Deploying {deployment.stack.name} ({self.begun} of {self.total})")
-        self.records.begin(deployment.stack.name)
-
-    def finish(self, deployment: StackDeployment, changed: bool, seconds: float) -> None:
-        """Record a stack while the CLI goes on; a fault that may pass is tried again when the CLI has ended."""
-        console, name = self.deployer.stage.console, deployment.stack.name
-        outcome = f"deployed in {elapsed(seconds)}" if changed else f"has no changes ({elapsed(seconds)})"
-        console.line(f"    {name} {outcome}")
-        self.records.end(name, Status.SUCCEEDED, seconds, changed)
-        self.late.append((deployment, changed, seconds))
-        try:
-            self.store()
-        except Exception as error:  # noqa: BLE001  # tried again in `store`, which then may raise
-            console.line(f"warning: the outputs of {name} are not stored yet: {error}")
-            console.log_only(traceback.format_exc())
-
-    def store(self) -> None:
-        """Store what is not stored yet. Raises botocore's errors as they are."""
-        stage, environment = self.deployer.stage, self.deployer.environment.name
-        if not self.late:
-            return
-        states = [(*late, self.reader.state(late[0].artifact)) for late in self.late]
-        self.done += [
-            DeployedStack(each.stack.name, each.artifact.name, state.id, changed, seconds, state.outputs)
-            for each, changed, seconds, state in states
-        ]
-        self.late = []
-        self.keep()
-        stage.console.log_only(f"    outputs of {environment} stored: {', '.join(each.stack for each in self.done)}")
-
-    def keep(self) -> None:
-        """Write the outputs of all stacks that are done."""
-        stage, environment = self.deployer.stage, self.deployer.environment.name
-        key, outputs = stage.context.keys.outputs(environment), self.outputs
-        write_parameter(stage.context.outputs_parameter, outputs, key)
-        store_outputs(stage.store, stage.table, key, environment, outputs)
-
-    @property
-    def outputs(self) -> StackOutputs:
-        return {each.stack: dict(each.outputs) for each in self.done}
 
 
 def deploy_stacks(deployer: Deployer, plan: Sequence[StackDeployment]) -> list[DeployedStack]:
@@ -140,9 +52,9 @@ def deploy_stacks(deployer: Deployer, plan: Sequence[StackDeployment]) -> list[D
         stage.console.line(f"warning: {dependency.text}")
     fix_order(plan, environment.deployment.tags)
     _look_first(deployer, reader, plan, deadline)
-    record = _Record(deployer, reader, StackRecords(stage, environment.name), len(plan), dependencies)
+    record = DeploymentRecord(deployer, reader, StackRecords(stage, environment.name), plan, dependencies)
     for run in deployment_runs(plan):
-        _deploy_run(deployer, run, record, deadline)
+        _Run(deployer, record, deadline).deploy(run)
     return record.done
 
 
@@ -176,41 +88,95 @@ def _look_first(deployer: Deployer, reader: StackReader, plan: Sequence[StackDep
         )
 
 
-def _deploy_run(deployer: Deployer, run: Sequence[StackDeployment], record: _Record, deadline: float) -> None:
-    """Deploy neighbours of one assembly with one call of the CDK CLI."""
-    stage, options = deployer.stage, deployer.environment.deployment
-    app = run[0].assembly.app
-    command = cdk.deploy_command(deployer.cli(app).program, run, options, stage.context.cdk_method)
-    progress = DeploymentProgress(run, record.begin, record.finish)
+@dataclass(frozen=True)
+class _Run:
+    """Neighbours of one assembly, which one call of the CDK CLI deploys; after an outage of AWS another one goes on."""
 
-    def on_line(text: str) -> None:
-        progress.before(text)
-        stage.console.line(text)
-        progress.after(text)
+    deployer: Deployer
+    record: DeploymentRecord
+    deadline: float
+    since: datetime = field(default_factory=lambda: datetime.now(UTC) - _CLOCK_SKEW)
 
-    begun = datetime.now(UTC) - _CLOCK_SKEW
-    ended = Ended(command=command, since=begun)
-    try:
-        completed = deployer.cdk(command, app, max(1.0, deadline - time.monotonic()), on_line)
-        ended = Ended(command=command, since=begun, exit_code=completed.exit_code, output=completed.output)
-    except ProcessTimeout:
-        ended = Ended(command=command, since=begun, timed_out=options.timeout)
-    if ended.ok:
-        progress.end()
-        record.store()
-        return
-    failed = progress.current or run[-1]
-    record.records.end(failed.stack.name, Status.FAILED, progress.seconds)
-    error = explained(deployer, record.reader, failed, ended, record.dependencies)
-    error.details["stacks"] = [each.document() for each in record.done]
-    _store_late(deployer, record)
-    raise error
+    @property
+    def say(self) -> Callable[[str], None]:
+        return self.deployer.stage.console.line
 
+    def deploy(self, stacks: Sequence[StackDeployment]) -> None:
+        """Deploy them. Raises DeploymentFailed."""
+        calls = 0
+        while stacks:
+            calls += 1
+            progress = DeploymentProgress(stacks, self.record.begin, self.record.finish)
+            ended = self._call(stacks, progress)
+            if ended.ok:
+                progress.end()
+                break
+            cut_off = self._cut_off(ended)
+            verdict = self._settled(progress)
+            if not (cut_off and calls < outage.CALLS and self._may_go_on(progress, verdict)):
+                raise self._failed(progress, verdict, ended)
+            stacks = progress.waiting
+            if stacks:
+                self.say(f"    AWS answers again; going on with {', '.join(each.stack.name for each in stacks)}.")
+        self.record.store()
 
-def _store_late(deployer: Deployer, record: _Record) -> None:
-    """Store what could not be stored before; the deployment's own failure is not hidden by this one's."""
-    try:
-        record.store()
-    except Exception as error:  # noqa: BLE001
-        deployer.stage.console.line(f"warning: the outputs of some stacks are not stored: {error}")
-        deployer.stage.console.log_only(traceback.format_exc())
+    def _call(self, stacks: Sequence[StackDeployment], progress: DeploymentProgress) -> Ended:
+        stage, options = self.deployer.stage, self.deployer.environment.deployment
+        app = stacks[0].assembly.app
+        command = cdk.deploy_command(self.deployer.cli(app).program, stacks, options, stage.context.cdk_method)
+
+        def on_line(text: str) -> None:
+            progress.before(text)
+            self.say(text)
+            progress.after(text)
+
+        try:
+            completed = self.deployer.cdk(command, app, max(1.0, self.deadline - time.monotonic()), on_line)
+        except ProcessTimeout:
+            return Ended(command=command, since=self.since, timed_out=options.timeout)
+        return Ended(command=command, since=self.since, exit_code=completed.exit_code, output=completed.output)
+
+    def _cut_off(self, ended: Ended) -> bool:
+        """Whether an outage of AWS ended the call, and is over; it is waited for."""
+        access = self.deployer.access
+        if ended.timed_out:
+            return False
+        look = partial(outage.unreachable, access.session, access.region)
+        if not outage.speaks_of_outage(complaint(ended.output)) and not look():
+            return False
+        return outage.wait_until_reachable(look, self.say, min(self.deadline, time.monotonic() + outage.PATIENCE))
+
+    def _settled(self, progress: DeploymentProgress) -> Blame:
+        """Whose failure it is; stacks that CloudFormation finished are finished, whatever the CLI said of them."""
+        courses = courses_of(self.deployer.stage.console, self.record.reader, progress.waiting, self.since)
+        verdict = blame(progress.waiting, courses, progress.failed, progress.begun)
+        progress.settle(verdict.finished)
+        return verdict
+
+    def _may_go_on(self, progress: DeploymentProgress, verdict: Blame) -> bool:
+        """Whether nothing but the outage was wrong: CloudFormation is done with the stack, and did not fail it."""
+        console, failed = self.deployer.stage.console, verdict.failed
+        if failed is None or not verdict.known:
+            return verdict.known
+        read = partial(self.record.reader.state, failed.artifact)
+        try:
+            state = wait_until_idle(failed.artifact.name, read, console.line, self.deadline)
+        except Exception as error:  # noqa: BLE001  # the deployment's own failure must not be hidden by this one
+            console.line(f"warning: the state of the stack {failed.artifact.name} cannot be read: {error}")
+            console.log_only(traceback.format_exc())
+            return False
+        found = (courses_of(console, self.record.reader, [failed], self.since) or {}).get(failed.artifact.id)
+        if found is Course.DEPLOYED and progress.waiting[0] == failed:
+            progress.settle([True])
+        return not state.busy and found not in (None, Course.FAILED)
+
+    def _failed(self, progress: DeploymentProgress, verdict: Blame, ended: Ended) -> DeploymentFailed:
+        """The error; the failed stack is recorded, and what is finished is stored."""
+        if verdict.failed is None:
+            error = unexplained(progress.waiting, ended, known=verdict.known)
+        else:
+            self.record.records.end(verdict.failed.stack.name, Status.FAILED, progress.seconds)
+            error = explained(self.deployer, self.record.reader, verdict.failed, ended, self.record.dependencies)
+        error.details["stacks"] = [each.document() for each in self.record.done]
+        self.record.store_late()
+        return error

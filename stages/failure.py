@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from stages.assembly import StackDeployment
+from stages.blame import Course, course
 from stages.cdk_hints import complaint, hints_for
-from stages.cloudformation import Failure, console_link, event_text, failure_events, record, root_cause
+from stages.cloudformation import Failure, console_link, event_text, failure_events, recent_events, record, root_cause
+from stages.console import Console
 from stages.errors import StageError
 from stages.plan import UnconfiguredDependency
 from stages.stacks import StackReader, StackState, judge
 from stages.synthesis import Deployer
 
 _AFTER = "Stacks and environments after it were not begun."
+_NONE_BEGUN = "CloudFormation began no deployment of them in this stage, and the CDK CLI says of none that it failed."
+_NONE_KNOWN = "CloudFormation cannot be asked about them, and the CDK CLI says of none that it failed."
+_NOTHING = "None of them is deployed, and no environment after them was begun."
+_UNSURE = "What is still going on, the next run waits for."
 
 
 class DeploymentFailed(StageError):
@@ -44,6 +51,12 @@ class Ended:
     def ok(self) -> bool:
         """Whether it succeeded."""
         return self.exit_code == 0
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the error record has of it."""
+        how = {"timed_out": True} if self.timed_out else {"exit_code": self.exit_code, "output": self.output}
+        return {"command": self.command, **how}
 
     @property
     def problem(self) -> str:
@@ -83,15 +96,47 @@ def explained(
         "\n".join(filter(None, [f"The deployment of {failed.stack.name} {ended.problem}.", cause, *absent])),
         hint="\n".join(_hints(failed, ended, state, region, link)),
         details={
-            "command": ended.command,
+            **ended.details,
             "stack": failed.stack.name,
             "stack_id": state.id,
             "stack_status": state.status,
             "console": link,
             "events": record(events),
-            **({"timed_out": True} if ended.timed_out else {"exit_code": ended.exit_code, "output": ended.output}),
         },
     )
+
+
+def unexplained(stacks: Sequence[StackDeployment], ended: Ended, *, known: bool) -> DeploymentFailed:
+    """The error of a call that failed without any of its stacks being known to have failed: none is blamed.
+
+    Args:
+        stacks: those of the call that are not finished.
+        ended: how the CLI ended.
+        known: whether CloudFormation could be asked.
+    """
+    names = ", ".join(each.stack.name for each in stacks) or "the stacks"
+    parts = [f"The deployment of {names} {ended.problem}.", complaint(ended.output)]
+    return DeploymentFailed(
+        "\n".join(filter(None, [*parts, _NONE_BEGUN if known else _NONE_KNOWN])),
+        hint="\n".join([*hints_for(ended.output), _NOTHING if known else _UNSURE]),
+        details=ended.details,
+    )
+
+
+def courses_of(
+    console: Console, reader: StackReader, stacks: Sequence[StackDeployment], since: datetime
+) -> Mapping[str, Course] | None:
+    """What CloudFormation did with stacks since a time, by their ids in the manifest; None when it cannot be asked."""
+    found: dict[str, Course] = {}
+    for each in stacks:
+        artifact = each.artifact
+        try:
+            found[artifact.id] = course(recent_events(reader.client(artifact), artifact.name, since))
+        except Exception as error:  # noqa: BLE001  # the deployment's own failure must not be hidden by this one
+            console.line(f"warning: CloudFormation cannot be asked about {artifact.name}: {error}")
+            console.log_only(traceback.format_exc())
+            return None
+    return found
 
 
 def _hints(failed: StackDeployment, ended: Ended, state: StackState, region: str, link: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Follows the CDK CLI's output: which stack it deploys now, and which it has finished."""
+"""Follows the CDK CLI's output: which stack it deploys now, which it has finished, and which it says failed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from stages.assembly import StackDeployment
 
-_FINISHED = re.compile(r"^\s*✅\s+(?P<path>.+?)(?P<unchanged> \(no changes\))?\s*$")
+_FINISHED = re.compile(r"^\s*✅\s+(?P<title>.+?)(?P<unchanged> \(no changes\))?\s*$")
+_FAILED = re.compile(r"^\s*❌\s+(?P<name>.+?) failed\b")
 
 
 class DeploymentProgress:
@@ -32,11 +33,22 @@ class DeploymentProgress:
         self._on_finish = on_finish
         self._begun = False
         self._since = time.monotonic()
+        self._failed = ""
 
     @property
-    def current(self) -> StackDeployment | None:
-        """The first stack that is not finished."""
-        return self._waiting[0] if self._waiting else None
+    def waiting(self) -> list[StackDeployment]:
+        """The stacks that are not finished, in order."""
+        return list(self._waiting)
+
+    @property
+    def begun(self) -> StackDeployment | None:
+        """The stack that the CLI said it deploys, until that is finished."""
+        return self._waiting[0] if self._begun else None
+
+    @property
+    def failed(self) -> StackDeployment | None:
+        """The stack that the CLI itself named as the one that failed, by its title or its name in CloudFormation."""
+        return next((each for each in self._waiting if self._failed in (each.artifact.title, each.artifact.name)), None)
 
     @property
     def seconds(self) -> float:
@@ -45,21 +57,29 @@ class DeploymentProgress:
 
     def before(self, line: str) -> None:
         """Take notice of a line before it is shown: it may be the first of a stack."""
-        stack = self.current
-        if stack and not self._begun and (line == stack.artifact.path or line.startswith(f"{stack.artifact.path}: ")):
-            self._begin(stack)
+        if self._begun or not self._waiting:
+            return
+        title = self._waiting[0].artifact.title
+        if line == title or line.startswith(f"{title}: deploying..."):
+            self._begin(self._waiting[0])
 
     def after(self, line: str) -> None:
         """Take notice of a line after it was shown: it may be the last of a stack."""
+        if complaint := _FAILED.match(line):
+            self._failed = complaint["name"]
         found = _FINISHED.match(line)
-        stack = self.current
-        if found and stack and found["path"] == stack.artifact.path:
-            self._finish(stack, changed=found["unchanged"] is None)
+        if found and self._waiting and found["title"] == self._waiting[0].artifact.title:
+            self._finish(self._waiting[0], changed=found["unchanged"] is None)
 
     def end(self) -> None:
         """The CLI succeeded: what it did not speak of is finished too, such as a stack without resources."""
         while self._waiting:
             self._finish(self._waiting[0], changed=True)
+
+    def settle(self, changed: Sequence[bool]) -> None:
+        """So many of the stacks that wait are finished, whatever the CLI said, and whether each was changed."""
+        for each in changed:
+            self._finish(self._waiting[0], changed=each)
 
     def _begin(self, stack: StackDeployment) -> None:
         self._begun = True

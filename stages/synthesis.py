@@ -14,6 +14,7 @@ from stages.access import TARGET_PROFILE, AccountAccess
 from stages.assembly import CloudAssembly, read_assembly
 from stages.cdk_cli import CdkCli, find_cli, require_options
 from stages.cdk_hints import complaint, hints_for
+from stages.clients import ATTEMPTS
 from stages.errors import StageError
 from stages.python_environment import activated
 from stages.runner import Stage
@@ -58,7 +59,10 @@ class Deployer:
     def cdk_variables(self, app: str) -> dict[str, str]:
         """What the CLI of an app sees."""
         cache = self.cli(app).compile_cache
-        variables = {**({"NODE_COMPILE_CACHE": cache} if cache else {}), **self.variables}
+        # With the CLI's own 3 attempts, half a second in which STS refuses connections makes it go on without the role.
+        variables = {"AWS_MAX_ATTEMPTS": str(ATTEMPTS), "AWS_RETRY_MODE": "standard", **self.variables}
+        if cache:
+            variables.setdefault("NODE_COMPILE_CACHE", cache)
         return activated(self.stage.workspace.source, app, variables)
 
     def cdk(self, command: list[str], app: str, timeout: float, on_line: Callable[[str], None]) -> Completed:

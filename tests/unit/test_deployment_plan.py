@@ -202,10 +202,10 @@ A | 0/2 | 6:06:20 PM | CREATE_IN_PROGRESS      | AWS::CloudFormation::Stack | A 
 
 Outputs:
 A.T = arn:aws:sns:us-east-1:123456789012:A-T-OQM0YZQ3YFAJ
-Stage/B
-Stage/B: deploying... [2/3]
+Stage/B (Shop-B)
+Stage/B (Shop-B): deploying... [2/3]
 
-✅  Stage/B (no changes)
+✅  Stage/B (Shop-B) (no changes)
 
 C: deploying... [3/3]
 ❌  C failed to deploy
@@ -216,6 +216,7 @@ def test_progress_is_read_from_the_cli_s_output(tmp_path: Path) -> None:
     write_manifest(tmp_path, {"A": [], "B": [], "C": []})
     document = json.loads((tmp_path / "manifest.json").read_text())
     document["artifacts"]["B"]["displayName"] = "Stage/B"
+    document["artifacts"]["B"]["properties"]["stackName"] = "Shop-B"
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     assembly, wanted = read_assembly(tmp_path, "app"), environment("A", "Stage/B", "C")
     plan = deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
@@ -229,6 +230,6 @@ def test_progress_is_read_from_the_cli_s_output(tmp_path: Path) -> None:
         progress.before(line)
         progress.after(line)
     assert seen == ["begin A", "end A True", "begin Stage/B", "end Stage/B False", "begin C"]
-    assert progress.current == plan[2]
+    assert (progress.begun, progress.failed, progress.waiting) == (plan[2], plan[2], [plan[2]])
     progress.end()
     assert seen[-1] == "end C True"
