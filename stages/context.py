@@ -15,6 +15,7 @@ from aphex.run import RunKeys, Trigger
 _PREFIX = "APHEX_"
 _PATH_SEGMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _USER = re.compile(r"(?<=://)[^/@\s]+@")
+_SSH_PASSWORD = re.compile(r"(?<=^ssh://)([^/@:]*):[^/@]*(?=@)")
 _REPOSITORY = r"^[^-\s]\S*$"  # git takes what begins with a dash for an option
 
 DEFAULT_WORKSPACE = Path("/workspace")
@@ -103,7 +104,12 @@ class StageContext(BaseModel):
 
 
 def without_credentials(repository: str) -> str:
-    """A repository's address without the user and password in it, as it may be shown and kept."""
+    """A repository's address without the user and password in it, as it may be shown and kept.
+
+    The user of an SSH address stays: it is no secret, and without it the address is another one.
+    """
+    if repository.startswith("ssh://"):
+        return _SSH_PASSWORD.sub(r"\1", repository)
     return _USER.sub("", repository)
 
 

@@ -86,7 +86,8 @@ def test_no_stack_is_blamed_when_cloudformation_cannot_be_asked(world: World) ->
     world.speak("echo Rien ne va plus.; exit 4")
     with expiring_aws(world.pod.aws.url, lambda body: "Action=DescribeStackEvents" in body) as proxy:
         address = proxy.url.replace("localhost", "127.0.0.1")
-        ended = world.deploy({"Dog": topic(), "Cow": topic()}, variables={"AWS_ENDPOINT_URL": address})
+        told = {"AWS_ENDPOINT_URL": address, "AWS_ENDPOINT_URL_S3": world.pod.aws.url}
+        ended = world.deploy({"Dog": topic(), "Cow": topic()}, variables=told)
         assert proxy.refused > 0
     assert (ended.exit_code, world.told) == (
         1,
