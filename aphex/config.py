@@ -224,6 +224,14 @@ class Cdk(Model):
         description="Whether the stacks use what `cdk bootstrap` made in their accounts, so that the validation looks "
         "for it. Set it to false for apps with a synthesizer that needs none.",
     )
+    synthesis_timeout: Duration = Field(
+        default="30m", description="How long the synthesis of one app may take in a stage, such as 90s or 1h."
+    )
+
+    @property
+    def synthesis_timeout_seconds(self) -> int:
+        """The time-out of a synthesis in seconds."""
+        return duration_seconds(self.synthesis_timeout)
 
     @model_validator(mode="after")
     def _named(self) -> Cdk:

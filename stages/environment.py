@@ -36,7 +36,9 @@ def run(stage: Stage) -> StageResult:
             # Which Node runs an application's own, older CLI is the image's affair.
             "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
         }
-        deployer = Deployer(stage=stage, environment=environment, access=access, variables=variables)
+        deployer = Deployer(
+            stage=stage, environment=environment, access=access, variables=variables, settings=config.cdk
+        )
         return _deploy(deployer, f"environments[{config.environments.index(environment)}].hooks")
 
 

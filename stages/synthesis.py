@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aphex.config import Environment
+from aphex.config import Cdk, Environment
 from aphex.process import Completed, ProcessTimeout
 from aphex.process import run as run_program
 from stages import cdk
@@ -19,7 +19,6 @@ from stages.errors import StageError
 from stages.python_environment import activated
 from stages.runner import Stage
 
-_SYNTH_TIMEOUT = 1800.0
 _TAIL = 200
 
 
@@ -36,12 +35,14 @@ class Deployer:
         environment: what is deployed.
         access: the account it is deployed to.
         variables: what the CDK CLI, the app and the hooks see.
+        settings: what concerns every CDK app of the repository.
     """
 
     stage: Stage
     environment: Environment
     access: AccountAccess
     variables: dict[str, str]
+    settings: Cdk = field(default_factory=Cdk)
     _clis: dict[str, CdkCli] = field(default_factory=dict)
 
     def cli(self, app: str) -> CdkCli:
@@ -115,13 +116,13 @@ def synthesize(deployer: Deployer) -> dict[str, CloudAssembly]:
 
 
 def _synthesize_app(deployer: Deployer, app: str, command: list[str]) -> None:
-    hint = "Nothing was deployed."
+    hint, settings = "Nothing was deployed.", deployer.settings
     try:
-        completed = deployer.cdk(command, app, _SYNTH_TIMEOUT, deployer.stage.console.line)
+        completed = deployer.cdk(command, app, settings.synthesis_timeout_seconds, deployer.stage.console.line)
     except ProcessTimeout as error:
         raise SynthesisFailed(
-            f"The synthesis of the CDK app in {app} did not end within {_SYNTH_TIMEOUT / 60:g} minutes.",
-            hint=hint,
+            f"The synthesis of the CDK app in {app} did not end within {settings.synthesis_timeout} and was stopped.",
+            hint=f"Give it a longer cdk.synthesis_timeout in aphex-config.yaml if it needs one. {hint}",
             details={"command": command, "timed_out": True},
         ) from error
     if not completed.ok:
