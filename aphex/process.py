@@ -119,6 +119,8 @@ def run(
             reader.finish()
     except subprocess.TimeoutExpired as expired:
         end_group(process, grace, mark)
+        for reader in readers:
+            reader.settle()
         raise ProcessTimeout(words, expired.timeout, label=label) from None
     except BaseException:
         end_group(process, grace, mark)

@@ -36,6 +36,7 @@ class Reader(threading.Thread):
         self._errors = errors
         self.lines: deque[str] = deque(maxlen=limit)
         self._heard = time.monotonic()
+        self._handing_on = False
         self.failure: Exception | None = None
         self.start()
 
@@ -43,12 +44,13 @@ class Reader(threading.Thread):
         """Read to the end."""
         with self._stream:
             for raw in pieces(self._stream):
-                self._heard = time.monotonic()
                 line = raw.decode("utf-8", self._errors)
                 if line.endswith("\r\n"):
                     line = line[:-2] + "\n"
                 self.lines.append(line)
+                self._handing_on = True
                 self._hand_on(line)
+                self._heard, self._handing_on = time.monotonic(), False
 
     def _hand_on(self, line: str) -> None:
         if self._on_line is None or self.failure is not None:
@@ -59,13 +61,20 @@ class Reader(threading.Thread):
             self.failure = error
 
     def finish(self) -> None:
-        """Wait for the end, or for a silence: what a program left in the background may hold its output for long."""
-        self._heard = time.monotonic()
-        while self.is_alive() and time.monotonic() - self._heard < _SILENCE_SECONDS:
-            self.join(0.05)
-        self._on_line = None
+        """Wait as `settle` does, and raise what handing on raised."""
+        self.settle()
         if self.failure is not None:
             raise self.failure
+
+    def settle(self) -> None:
+        """Wait for the end, or for a silence: what a program left in the background may hold its output for long.
+
+        As long as a line is being handed on, that is no silence, however long it takes.
+        """
+        self._heard = time.monotonic()
+        while self.is_alive() and (self._handing_on or time.monotonic() - self._heard < _SILENCE_SECONDS):
+            self.join(0.05)
+        self._on_line = None
 
 
 def pieces(stream: IO[bytes]) -> Iterator[bytes]:

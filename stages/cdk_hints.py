@@ -53,7 +53,12 @@ HINTS: tuple[Hint, ...] = (
         "waits for stacks that CloudFormation is still working on.",
     ),
     _hint(
-        r"Need to perform AWS calls for account \d+, but",
+        r"Need to perform AWS calls for account \d+, but no credentials have been configured",
+        "The CDK CLI got no credentials, or STS did not tell whose they are. What the program that gives them said is "
+        "above; if it said nothing, look whether the pod reaches STS.",
+    ),
+    _hint(
+        r"Need to perform AWS calls for account \d+, but the current credentials",
         "The credentials are for another account than the stack's. Configure the environment's role in that account.",
     ),
     _hint(
@@ -61,6 +66,11 @@ HINTS: tuple[Hint, ...] = (
         "The app builds a container image or bundles code with Docker, and the image of the stage has none. Build it "
         "in the build stage, bundle locally, or set CDK_DOCKER to a builder that the image has, in an image of your "
         "own.",
+    ),
+    _hint(
+        r"\b(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)\b",
+        "An address could not be reached for a minute and longer. Check the network of the pod: proxy, DNS and VPC "
+        "endpoints; then start a new run, which goes on from where this one ended.",
     ),
     _hint(
         r"is in [A-Z_]+_IN_PROGRESS state and can not be updated",

@@ -117,7 +117,8 @@ class _Run:
                 raise self._failed(progress, verdict, ended)
             stacks = progress.waiting
             if stacks:
-                self.say(f"    AWS answers again; going on with {', '.join(each.stack.name for each in stacks)}.")
+                names = ", ".join(each.stack.name for each in stacks)
+                self.say(f"    The CDK CLI could not reach AWS. It is called again for {names}.")
         self.record.store()
 
     def _call(self, stacks: Sequence[StackDeployment], progress: DeploymentProgress) -> Ended:

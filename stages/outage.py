@@ -16,11 +16,12 @@ from stages.console import elapsed
 if TYPE_CHECKING:
     from boto3.session import Session
 
-# As Node, botocore and the AWS SDK for JavaScript call it.
+# As Node, botocore and the AWS SDK for JavaScript call it; last, what the CDK CLI makes of an STS that does not answer.
 _WORDS = re.compile(
     r"\b(ECONNREFUSED|ECONNRESET|ECONNABORTED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|EPIPE|ETIMEDOUT)\b"
     r"|socket hang up|Could not connect to the endpoint URL|Connect timeout on endpoint URL"
     r"|Connection was closed before we received a valid response"
+    r"|Need to perform AWS calls for account \d+, but no credentials have been configured"
 )
 _SERVICES = ("sts", "cloudformation")
 _SPOKEN_EVERY = 30.0
@@ -31,7 +32,7 @@ PATIENCE = 600.0  # seconds
 
 
 def speaks_of_outage(complaint: str) -> bool:
-    """Whether the CLI's complaint is that it could not connect."""
+    """Whether the CLI's complaint is that it could not connect, or may come from that."""
     return _WORDS.search(complaint) is not None
 
 

@@ -102,6 +102,7 @@ def test_where_nothing_is_known_nobody_is_blamed() -> None:
         ("❌  Ant failed to deploy\n‣ Error: connect ECONNREFUSED 127.0.0.1:33099", True),
         ("‣ getaddrinfo EAI_AGAIN cloudformation.eu-west-1.amazonaws.com", True),
         ('‣ Could not connect to the endpoint URL: "https://sts.eu-west-1.amazonaws.com/"', True),
+        ("‣ NoCredentials: Need to perform AWS calls for account 1, but no credentials have been configured", True),
         ("‣ AccessDenied: User is not authorized to perform: cloudformation:CreateStack", False),
         ("", False),
     ],

@@ -280,6 +280,17 @@ BOOTSTRAP = (
             "account.",
         ),
         (
+            "NoCredentials: Need to perform AWS calls for account 222222222222, but no credentials have been "
+            "configured",
+            "The CDK CLI got no credentials, or STS did not tell whose they are. What the program that gives them said "
+            "is above; if it said nothing, look whether the pod reaches STS.",
+        ),
+        (
+            "‣ Error: connect ECONNREFUSED 10.0.0.1:443",
+            "An address could not be reached for a minute and longer. Check the network of the pod: proxy, DNS and VPC "
+            "endpoints; then start a new run, which goes on from where this one ended.",
+        ),
+        (
             "Error: spawn docker ENOENT",
             "The app builds a container image or bundles code with Docker, and the image of the stage has none. Build "
             "it in the build stage, bundle locally, or set CDK_DOCKER to a builder that the image has, in an image of "

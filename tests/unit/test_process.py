@@ -82,6 +82,24 @@ def test_an_error_of_the_reader_reaches_the_caller() -> None:
         run(["echo", "x"], on_line=refuse)
 
 
+@pytest.mark.parametrize("timeout", [60.0, 0.3])
+def test_a_line_that_is_being_handed_on_is_waited_for(monkeypatch: pytest.MonkeyPatch, timeout: float) -> None:
+    monkeypatch.setattr("aphex.process_output._SILENCE_SECONDS", 0.1)
+    handed_on: list[str] = []
+
+    def slowly(line: str) -> None:
+        time.sleep(0.6)
+        handed_on.append(line)
+
+    command = ["bash", "-c", "echo one; echo two" + ("; sleep 60" if timeout < 1 else "")]
+    if timeout < 1:
+        with pytest.raises(ProcessTimeout):
+            run(command, on_line=slowly, timeout=timeout)
+    else:
+        run(command, on_line=slowly, timeout=timeout)
+    assert handed_on == ["one", "two"]
+
+
 def test_what_is_left_in_the_background_holds_nothing_up(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     started = time.monotonic()
