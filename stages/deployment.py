@@ -118,7 +118,7 @@ class _Run:
             stacks = progress.waiting
             if stacks:
                 names = ", ".join(each.stack.name for each in stacks)
-                self.say(f"    The CDK CLI could not reach AWS. It is called again for {names}.")
+                self.say(f"The CDK CLI could not reach AWS. It is called again for {names}.")
         self.record.store()
 
     def _call(self, stacks: Sequence[StackDeployment], progress: DeploymentProgress) -> Ended:

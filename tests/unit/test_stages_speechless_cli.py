@@ -108,10 +108,10 @@ def test_a_deployment_that_an_outage_cut_off_goes_on_where_it_was(world: World) 
     assert ended.exit_code == 0, ended.output
     assert world.statuses == dict.fromkeys(("Dog", "Cow", "Ant"), "CREATE_COMPLETE")
     assert world.recorded == dict.fromkeys(("Dog", "Cow", "Ant"), ("succeeded", True))
-    told = [line for line in ended.output.splitlines() if line.startswith(("==> Deploying", "    The CDK CLI"))]
+    told = [line for line in ended.output.splitlines() if line.startswith(("==> Deploying", "The CDK CLI"))]
     assert told == [
         "==> Deploying Dog (1 of 3)",
-        "    The CDK CLI could not reach AWS. It is called again for Cow, Ant.",
+        "The CDK CLI could not reach AWS. It is called again for Cow, Ant.",
         "==> Deploying Cow (2 of 3)",
         "==> Deploying Ant (3 of 3)",
     ]
