@@ -15,6 +15,7 @@ from aphex.errors import AphexError
 from automation import options
 from automation.cli_runs import add_run_commands
 from automation.console import Terminal
+from automation.notify import notify
 from automation.options import DEFAULT_CONFIG, DEFAULT_NAME, TargetOptions
 
 DEBUG_VARIABLE = "APHEX_DEBUG"
@@ -165,6 +166,7 @@ def demo(name: options.Name = DEFAULT_NAME, json: options.Json = False) -> None:
 
 
 add_run_commands(app)
+app.command()(notify)
 
 
 def main() -> None:

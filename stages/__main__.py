@@ -18,7 +18,7 @@ STAGES = {
 }
 _KNOWN = ", ".join(STAGES)
 # What is called by programs instead of by pods, and needs none of a pod's variables.
-TOOLS = ("credentials", "check")
+TOOLS = ("credentials", "check", "notify-test")
 _USAGE = f"usage: python -m stages NAME, where NAME is one of {_KNOWN}"
 
 
@@ -47,6 +47,10 @@ def _tool(name: str, arguments: list[str]) -> int:
         from stages.assume import print_credentials
 
         return print_credentials(Path(arguments[0]))
+    if name == "notify-test":
+        from stages.notify.trial import main as notify_test
+
+        return notify_test(arguments)
     from stages.check import main as check
 
     return check(arguments)

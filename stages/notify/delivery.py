@@ -72,7 +72,7 @@ def deliver(
     missing = ChannelRecord(status="timed out", reason=f"Nothing came back within {all_seconds:g} s.", told=status)
     try:
         ended = run_program(
-            [sys.executable, "-m", "stages.notify"],
+            [sys.executable, "-P", "-m", "stages.notify"],
             env={name: environment[name] for name in _PASSED if name in environment},
             input=json.dumps(request(addresses, message, status, seconds)) + "\n",
             timeout=all_seconds,
