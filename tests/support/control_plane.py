@@ -34,6 +34,7 @@ _CONTROLLERS = ",".join(
         "job-controller",
         "namespace-controller",
         "replicaset-controller",
+        "resourcequota-controller",
         "serviceaccount-controller",
         "serviceaccount-token-controller",
     )

@@ -83,6 +83,7 @@ class NodeGroup(ResourceType):
             }
         ),
         local=frozenset({"forceUpdateVersion"}),
+        texts=frozenset({"launchTemplate.version", "version"}),
         name=AutoName(property="nodeGroupName", longest=63, prefix_property="nodeGroupNamePrefix"),
     )
     created_with = schema.known

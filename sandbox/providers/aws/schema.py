@@ -65,6 +65,7 @@ class Schema:
         sticky: inputs, or `input.part`, that, once left out, stay as they are instead of going back to a default.
         local: inputs that only the provider itself knows of.
         documents: inputs that hold a policy document, as text or as a map.
+        texts: inputs, or `input.part`, that are texts, though a program may give a number.
         references: inputs that may name something by its ARN or by the last part of it.
         name: how to name the resource; None for types without a name of their own.
         regional: whether the resource lives in a region.
@@ -79,6 +80,7 @@ class Schema:
     sticky: frozenset[str] = frozenset()
     local: frozenset[str] = frozenset()
     documents: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
     references: frozenset[str] = frozenset()
     name: AutoName | None = None
     regional: bool = True
@@ -119,6 +121,8 @@ class Schema:
         for key in self.documents & inputs.keys():
             if isinstance(inputs[key], Mapping):
                 inputs[key] = json.dumps(inputs[key])
+        for key in self.texts:
+            _make_text(inputs, key.split("."))
         if self.tagged and default_tags and isinstance(inputs.get("tags", {}), dict):
             inputs["tags"] = {**default_tags, **inputs.get("tags", {})}
         if self.name and self.name.property not in inputs:
@@ -215,3 +219,14 @@ class Schema:
                 inputs[key] = value
         inputs = {key: value for key, value in inputs.items() if value is not None}
         return {**inputs, DEFAULTS: old.get(DEFAULTS, [])}
+
+
+def _make_text(inputs: Properties, path: list[str]) -> None:
+    """Turn a number at the path into text, as the real provider does by its own types."""
+    first, rest = path[0], path[1:]
+    value = inputs.get(first)
+    if rest and isinstance(value, Mapping):
+        inputs[first] = dict(value)
+        _make_text(inputs[first], rest)
+    elif not rest and isinstance(value, int | float) and not isinstance(value, bool):
+        inputs[first] = str(value)
