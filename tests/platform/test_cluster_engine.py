@@ -110,7 +110,7 @@ def releases(api_server: ControlPlane, namespace: str) -> list[str]:
 def inside(api_server: ControlPlane) -> set[str]:
     """What of a cluster is on the API server, of the kinds that belong to the whole of it."""
     with api_client(api_server.kubeconfig) as client:
-        found = [*client.list(Namespace), *client.list(IngressClass), *client.list(StorageClass)]
+        found: list[Any] = [*client.list(Namespace), *client.list(IngressClass), *client.list(StorageClass)]
         return {str(each.metadata.name) for each in found if each.metadata}
 
 
