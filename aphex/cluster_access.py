@@ -97,7 +97,11 @@ class Ui(Model):
         description="`port-forward`: with kubectl alone, which costs nothing. `internal`: by a load balancer inside "
         "the network. `internet`: by a load balancer that the addresses in `cidrs` reach.",
     )
-    host: Host | None = Field(default=None, description="Name under which a load balancer serves the UI.")
+    host: Host | None = Field(
+        default=None,
+        description="Name under which a load balancer serves the UI. You make its record in DNS, an alias or CNAME for "
+        "the load balancer, whose own name `kubectl -n argo get ingress` shows.",
+    )
     certificate: CertificateArn | None = Field(default=None, description="The host's certificate in ACM.")
     cidrs: list[SourceCidr] = Field(
         default_factory=list,
@@ -128,7 +132,10 @@ class Ui(Model):
 class Webhooks(Model):
     """How the git host reaches the pipelines' webhooks: by a load balancer on the internet."""
 
-    host: Host = Field(description="Name under which webhooks are received.")
+    host: Host = Field(
+        description="Name under which webhooks are received. You make its record in DNS, an alias or CNAME for the "
+        "load balancer, which is there with the first pipeline; `kubectl get ingress -A` shows its own name."
+    )
     certificate: CertificateArn = Field(description="The host's certificate in ACM.")
     cidrs: list[SourceCidr] = Field(
         default=list(GITHUB_HOOKS),

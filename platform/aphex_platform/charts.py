@@ -23,7 +23,7 @@ DO_NOT_DISRUPT = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
 }
 _TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
-_USER = 8737  # that of Argo's own images
+_WORKFLOWS_USER, _EVENTS_USER = 8737, 9731  # those of Argo's own images
 _SECCOMP = {"type": "RuntimeDefault"}
 _POD: Values = {"runAsNonRoot": True, "seccompProfile": _SECCOMP}
 _CONTAINER: Values = {
@@ -88,7 +88,12 @@ def workflow_defaults(config: ClusterConfig) -> Values:
     argo = config.argo
     return {
         "spec": {
-            "securityContext": {**_POD, "runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER},
+            "securityContext": {
+                **_POD,
+                "runAsUser": _WORKFLOWS_USER,
+                "runAsGroup": _WORKFLOWS_USER,
+                "fsGroup": _WORKFLOWS_USER,
+            },
             "podMetadata": {"annotations": DO_NOT_DISRUPT},
             "ttlStrategy": {
                 "secondsAfterSuccess": argo.keep_succeeded_seconds,
@@ -165,7 +170,7 @@ def events_values(config: ClusterConfig) -> Values:
     return {
         "global": {
             "image": {"tag": f"v{config.argo.events.version}", "imagePullPolicy": "IfNotPresent"},
-            "securityContext": {**_POD, "runAsUser": _USER, "runAsGroup": _USER},
+            "securityContext": {**_POD, "runAsUser": _EVENTS_USER, "runAsGroup": _EVENTS_USER},
         },
         "controller": {
             "containerSecurityContext": _CONTAINER,
