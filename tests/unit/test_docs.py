@@ -92,6 +92,13 @@ def test_a_link_to_a_file_of_the_repository_leads_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_the_first_page_leads_to_every_other_one() -> None:
+    table = (DOCS / "index.md").read_text(encoding="utf-8").partition("```{toctree}")[0]
+    linked = set(re.findall(r"\]\(([^)#]+\.md)", table))
+    pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+    assert pages - linked == set(), "say in the table of docs/index.md when to read them"
+
+
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
     done = subprocess.run(
