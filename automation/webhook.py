@@ -63,7 +63,7 @@ def service_address(target: Target, *, through_api: bool = False) -> str:
     from lightkube.resources.apps_v1 import Deployment
     from lightkube.resources.core_v1 import Service
 
-    url = urlsplit(target.settings.webhook_url)
+    url = urlsplit(target.settings.service_url)
     name = str(url.hostname).split(".", 1)[0]
     deadline = time.monotonic() + _READY_SECONDS
     waiting = "the EventSource's service"

@@ -45,7 +45,7 @@ def run_prefix(pipeline: str) -> str:
 
 
 def pull_request_prefix(pipeline: str) -> str:
-    """What the names of a pull request's runs begin with; no other run's name does, as Argo adds no dash."""
+    """What the names of a pull request's runs begin with; no other run's name does, as nothing else adds a dash."""
     return f"{run_prefix(pipeline)}pr-"
 
 

@@ -6,12 +6,18 @@ A self-update reads the same two models back from the pod's mounted ConfigMap an
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from aphex.names import PipelineNames
+
+_HOST = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$"
+_QUANTITY = r"^[1-9][0-9]*(Mi|Gi|Ti)$"
+# https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
+_DNS_SUFFIXES = {"aws-cn": "amazonaws.com.cn", "aws-iso": "c2s.ic.gov", "aws-iso-b": "sc2s.sgov.gov"}
 
 
 class _Settings(BaseModel):
@@ -31,6 +37,28 @@ class AwsSettings(_Settings):
     )
     s3_endpoint: str | None = Field(default=None, description="Endpoint of S3 as pods reach it.")
     oidc_issuer: str = Field(min_length=1, description="Issuer URL of the cluster's service-account tokens.")
+    identity: Literal["irsa", "pod-identity"] = Field(
+        default="irsa",
+        description="How pods get their roles: by their token at STS, or from the EKS Pod Identity Agent of the node.",
+    )
+    cluster: str | None = Field(default=None, description="Name of the EKS cluster; pod identity needs it.")
+    managed_policies: int = Field(
+        default=10,
+        ge=1,
+        le=20,
+        description="Managed policies that a role may have: IAM's quota is 10, and 20 on request.",
+    )
+
+    @model_validator(mode="after")
+    def _pod_identity_is_of_a_cluster(self) -> Self:
+        if self.identity == "pod-identity" and (self.kind != "account" or not self.cluster):
+            raise ValueError("pod identity needs a real account and the name of the EKS cluster")
+        return self
+
+    @property
+    def dns_suffix(self) -> str:
+        """What the names of the partition's services end with, as in `kms:ViaService`."""
+        return _DNS_SUFFIXES.get(self.partition, "amazonaws.com")
 
     @property
     def oidc_provider(self) -> str:
@@ -59,12 +87,73 @@ class EventBusSettings(_Settings):
         ge=3,
         description="Servers of a native bus; JetStream needs three for a quorum.",
     )
+    persistent: bool = Field(
+        default=True, description="Whether a native bus keeps events on volumes, where they survive its pods."
+    )
+    storage_class: str | None = Field(
+        default=None, description="StorageClass of a native bus's volumes; none means the cluster's default."
+    )
+    volume_size: str = Field(default="10Gi", pattern=_QUANTITY, description="Size of each server's volume.")
 
     @model_validator(mode="after")
     def _existing_bus_has_an_address(self) -> Self:
         if self.kind == "exotic" and not self.url:
             raise ValueError("an exotic event bus needs the url of its NATS servers")
         return self
+
+
+class WebhookSettings(_Settings):
+    """How the git host reaches the pipeline, and what proves that an event is its."""
+
+    host: str | None = Field(
+        default=None,
+        pattern=_HOST,
+        description="Host name of the webhook's Ingress; without one there is none, and others make the way in.",
+    )
+    ingress_class: str | None = Field(default=None, description="IngressClass; none means the cluster's default.")
+    certificate: str | None = Field(
+        default=None, description="ARN of the certificate in ACM, for an AWS load balancer that ends TLS."
+    )
+    tls_secret: str | None = Field(
+        default=None, description="Secret of the namespace with the certificate, for a controller that ends TLS."
+    )
+    annotations: dict[str, str] = Field(
+        default_factory=dict, description="Annotations of the Ingress, in its controller's words."
+    )
+    sources: tuple[str, ...] = Field(
+        default=(), description="CIDRs that may reach the webhook, such as those of the load balancer's subnets."
+    )
+    ingress_namespace: str | None = Field(
+        default=None, description="Namespace of the ingress controller's pods, which may reach the webhook."
+    )
+    secret_name: str | None = Field(
+        default=None,
+        description="Name of the secret in Secrets Manager that holds the signature's key as its whole text.",
+    )
+    kubernetes_secret: str | None = Field(
+        default=None,
+        description='Secret of the namespace that others keep, with the signature\'s key under "secret".',
+    )
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        if self.certificate and self.tls_secret:
+            raise ValueError("TLS ends in one place: give certificate or tls_secret")
+        if self.secret_name and self.kubernetes_secret:
+            raise ValueError("the signature has one key: give secret_name or kubernetes_secret")
+        if self.host is None and (self.ingress_class or self.certificate or self.tls_secret or self.annotations):
+            raise ValueError("an Ingress needs the webhook's host")
+        for source in self.sources:
+            ip_network(source)
+        return self
+
+
+class AlarmSettings(_Settings):
+    """Who hears of CloudWatch's alarms."""
+
+    topic: str | None = Field(
+        default=None, pattern=r"^arn:[\w-]+:sns:", description="ARN of an SNS topic; without one nobody is told."
+    )
 
 
 class ImageSettings(_Settings):
@@ -114,6 +203,9 @@ class RunSettings(_Settings):
         ge=0,
         description="Retries of a pod that could not be run or observed; a failed command is never retried.",
     )
+    starts_per_minute: int = Field(
+        default=60, ge=1, description="Events that start a run in a minute; more of them wait for their turn."
+    )
     resources: ResourceSettings = ResourceSettings()
 
 
@@ -135,6 +227,8 @@ class PlatformSettings(_Settings):
     argo_url: str = Field(description="Address of Argo's UI for links.")
     cdk_method: Literal["change-set", "direct"] = Field(default="change-set", description="Method of `cdk deploy`.")
     run: RunSettings = RunSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    alarms: AlarmSettings = AlarmSettings()
 
     @property
     def state_bucket(self) -> str | None:
@@ -143,10 +237,24 @@ class PlatformSettings(_Settings):
         return parts.netloc if parts.scheme == "s3" else None
 
     @property
-    def webhook_url(self) -> str:
+    def webhook_path(self) -> str:
+        """Path of the webhook: one host may serve every pipeline of a cluster."""
+        return f"/{self.pipeline}"
+
+    @property
+    def service_url(self) -> str:
         """Address of the EventSource's webhook inside the cluster."""
-        service = f"{PipelineNames(self.pipeline).event_source}-eventsource-svc"
-        return f"http://{service}.{self.namespace}.svc:{WEBHOOK_PORT}{WEBHOOK_PATH}"
+        return f"http://{self.webhook_service}.{self.namespace}.svc:{WEBHOOK_PORT}{self.webhook_path}"
+
+    @property
+    def webhook_service(self) -> str:
+        """The Service that Argo Events makes for the EventSource."""
+        return f"{PipelineNames(self.pipeline).event_source}-eventsource-svc"
+
+    @property
+    def webhook_url(self) -> str:
+        """Where the git host sends its events: the Ingress, or the address inside the cluster when there is none."""
+        return f"https://{self.webhook.host}{self.webhook_path}" if self.webhook.host else self.service_url
 
 
 class PlatformSecrets(BaseModel):
@@ -172,4 +280,3 @@ class PlatformSecrets(BaseModel):
 
 
 WEBHOOK_PORT = 12000
-WEBHOOK_PATH = "/push"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -34,10 +35,11 @@ AWKWARD = ["{{=1}}", "{{{{workflow.name}}", "a\x1b[31m\n\nb", '"\\', "\U00031350
 
 @dataclass(frozen=True)
 class Started:
-    """What the Sensor makes of an event: whether it starts a run, and with which parameters."""
+    """What the Sensor makes of an event: whether it starts a run, of which name and with which parameters."""
 
     passed: bool
     parameters: dict[str, str]
+    name: str = ""
 
 
 Resolver = Callable[[Manifest, dict[str, Any]], Started]
@@ -71,7 +73,8 @@ def resolve() -> Iterator[Resolver]:
                 return Started(passed=False, parameters={})
             assert not answer.get("error"), answer["error"]
             arguments = answer["resource"]["spec"]["arguments"]["parameters"]
-            return Started(passed=True, parameters={each["name"]: each["value"] for each in arguments})
+            parameters = {each["name"]: each["value"] for each in arguments}
+            return Started(passed=True, parameters=parameters, name=answer["resource"]["metadata"]["name"])
 
         yield ask
         process.stdin.close()
@@ -105,7 +108,7 @@ def pull_requests(draw: st.DrawFn) -> dict[str, Any]:
     """A pull request's event as the EventSource hands it on."""
     owner, name = draw(names), draw(names)
     return {
-        "headers": {"X-Github-Event": ["pull_request"]},
+        "headers": {"X-Github-Event": ["pull_request"], "X-Github-Delivery": [draw(st.uuids().map(str))]},
         "body": {
             "action": draw(st.sampled_from(["opened", "synchronize", "reopened"])),
             "number": draw(st.integers(min_value=1, max_value=2_000_000)),
@@ -194,6 +197,55 @@ def test_free_text_is_made_harmless(event: dict[str, Any], message: str, resolve
         and "\ufffd" not in message
     ):
         assert parameters["message"] == message
+
+
+def sensor_of(event: dict[str, Any]) -> Manifest:
+    """The Sensor that takes the event."""
+    body = event["body"]
+    repository = body["repository"]["full_name"]
+    if "pull_request" in body:
+        return pull_request_sensor(example_settings(repository_full_name=repository))
+    body["deleted"] = False
+    branch = body["ref"].removeprefix("refs/heads/")
+    return push_sensor(example_settings(branch=branch, repository_full_name=repository))
+
+
+@given(event=pushes() | pull_requests(), other=st.uuids().map(str))
+@settings(max_examples=200, deadline=None)
+def test_a_run_is_named_by_its_delivery(event: dict[str, Any], other: str, resolve: Resolver) -> None:
+    sensor, prefix = sensor_of(event), "shop-pr-" if "pull_request" in event["body"] else "shop-"
+    first, again = resolve(sensor, event), resolve(sensor, event)
+    assert first.name == again.name
+    assert re.fullmatch(prefix + "[0-9a-f]{12}", first.name)
+    redelivered = {**event, "headers": {**event["headers"], "X-Github-Delivery": [other]}}
+    assert (resolve(sensor, redelivered).name == first.name) is ([other] == event["headers"]["X-Github-Delivery"])
+
+
+@given(event=pushes() | pull_requests(), other=shas)
+@settings(max_examples=100, deadline=None)
+def test_an_event_without_a_delivery_is_known_by_what_it_says(
+    event: dict[str, Any], other: str, resolve: Resolver
+) -> None:
+    sensor, body = sensor_of(event), event["body"]
+    for headers in ({}, {"X-Github-Delivery": [""]}):
+        unnamed = {"headers": {"X-Github-Event": event["headers"]["X-Github-Event"], **headers}, "body": body}
+        changed = {**unnamed, "body": {**body, "before": other}}
+        assert resolve(sensor, unnamed).name == resolve(sensor, unnamed).name
+        assert (resolve(sensor, changed).name == resolve(sensor, unnamed).name) is (body.get("before") == other)
+
+
+def test_the_longest_pipelines_runs_have_names_that_are_labels(resolve: Resolver) -> None:
+    settings = example_settings(pipeline="s" * 40)
+    event = {
+        "headers": {"X-Github-Event": ["pull_request"], "X-Github-Delivery": ["72d3162e-cc78-11e3-81ab-4c9367dc0958"]},
+        "body": {
+            "action": "opened",
+            "number": 1,
+            "pull_request": {"title": "", "user": {"login": "a"}, "head": {"sha": "a" * 40, "ref": "b"}},
+            "repository": {"full_name": "aphex/shop", "clone_url": "https://git.example.com/aphex/shop.git"},
+        },
+    }
+    assert len(resolve(pull_request_sensor(settings), event).name) <= 63
 
 
 @given(event=pushes(), branch=branches)

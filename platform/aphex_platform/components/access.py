@@ -23,7 +23,8 @@ class Rule:
 _MANAGE = ("create", "delete", "get", "list", "patch", "update", "watch")
 
 EXECUTOR_RULES = (Rule("argoproj.io", ("workflowtaskresults",), ("create", "patch")),)
-SENSOR_RULES = (Rule("argoproj.io", ("workflows",), ("create",)),)
+# It looks for a run of the event's name before it makes one, see `manifests.sensors`.
+SENSOR_RULES = (Rule("argoproj.io", ("workflows",), ("create", "get", "patch")),)
 
 # It holds what the other Roles give, because Kubernetes lets nobody grant what they do not have; that way it can
 # restore every Role of the pipeline and needs neither `escalate` nor `bind`.
@@ -33,6 +34,8 @@ SELF_UPDATE_RULES = (
     Rule("", ("configmaps", "secrets", "serviceaccounts"), _MANAGE),
     Rule("rbac.authorization.k8s.io", ("roles", "rolebindings"), _MANAGE),
     Rule("argoproj.io", ("eventbus", "eventsources", "sensors", "workflowtemplates"), _MANAGE),
+    Rule("networking.k8s.io", ("ingresses", "networkpolicies"), _MANAGE),
+    Rule("policy", ("poddisruptionbudgets",), _MANAGE),
     # Whether the holder of a lock still runs, and whether a run waits that will have the new shape.
     Rule("", ("pods",), ("get", "list")),
     Rule("argoproj.io", ("workflows",), ("get", "list")),

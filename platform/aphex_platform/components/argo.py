@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 
 from aphex.config import PipelineConfig
 from aphex.errors import AphexError
-from aphex_platform.manifests.common import Manifest
+from aphex_platform.components.objects import custom_resource, name_of, secret
 from aphex_platform.manifests.events import (
     BUS_SECRET,
     BUS_SECRET_KEY,
@@ -21,6 +22,7 @@ from aphex_platform.manifests.events import (
 )
 from aphex_platform.manifests.sensors import pull_request_sensor, push_sensor
 from aphex_platform.manifests.stages import SECRETS_NAME, SETTINGS_MAP
+from aphex_platform.manifests.webhook import ingresses
 from aphex_platform.manifests.workflow_templates import pull_request_template, workflow_template
 from aphex_platform.settings import PlatformSecrets, PlatformSettings
 
@@ -41,6 +43,10 @@ class ArgoArgs:
     secrets: PlatformSecrets
     namespace: pulumi.Input[str]
 
+    def metadata(self, name: str) -> kubernetes.meta.v1.ObjectMetaArgs:
+        """Name and namespace of an object."""
+        return kubernetes.meta.v1.ObjectMetaArgs(name=name, namespace=self.namespace)
+
 
 class Templates(pulumi.ComponentResource):
     """The WorkflowTemplates, and the settings and secrets that the self-update's pod mounts."""
@@ -53,14 +59,15 @@ class Templates(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         kubernetes.core.v1.ConfigMap(
             f"{name}-settings",
-            metadata=kubernetes.meta.v1.ObjectMetaArgs(name=SETTINGS_MAP, namespace=args.namespace),
+            metadata=args.metadata(SETTINGS_MAP),
             data={"settings.json": args.settings.model_dump_json(indent=2)},
             opts=child,
         )
-        _secret(f"{name}-secrets", SECRETS_NAME, "secrets.json", json.dumps(args.secrets.revealed()), args, child)
-        run = custom_resource(f"{name}-run", workflow_template(args.config, args.settings), args, child)
+        revealed = json.dumps(args.secrets.revealed())
+        secret(f"{name}-secrets", args.metadata(SECRETS_NAME), {"secrets.json": revealed}, child)
+        run = custom_resource(f"{name}-run", workflow_template(args.config, args.settings), args.namespace, child)
         validation = custom_resource(
-            f"{name}-pull-request", pull_request_template(args.config, args.settings), args, child
+            f"{name}-pull-request", pull_request_template(args.config, args.settings), args.namespace, child
         )
         self.workflow_template = name_of(run)
         self.pull_request_template = name_of(validation)
@@ -73,33 +80,42 @@ class Templates(pulumi.ComponentResource):
 
 
 class Events(pulumi.ComponentResource):
-    """EventBus, EventSource and Sensors: how a webhook becomes a run."""
+    """EventBus, EventSource, its Ingress and Sensors: how a webhook becomes a run."""
 
     def __init__(self, name: str, args: ArgoArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aphex:argo:Events", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        webhook = _secret(
-            f"{name}-webhook",
-            WEBHOOK_SECRET,
-            WEBHOOK_SECRET_KEY,
-            args.secrets.webhook_secret.get_secret_value(),
-            args,
-            child,
-        )
-        bus = self._bus(name, args, child)
+        needed = [self._bus(name, args), *self._webhook_secret(name, args)]
         # The other way round on deletion: Argo Events keeps a bus as long as something is connected to it.
-        after = pulumi.ResourceOptions(parent=self, depends_on=[bus, webhook])
-        custom_resource(f"{name}-source", event_source(args.settings), args, after)
-        custom_resource(f"{name}-push", push_sensor(args.settings), args, after)
-        custom_resource(f"{name}-pull-request", pull_request_sensor(args.settings), args, after)
+        after = pulumi.ResourceOptions(parent=self, depends_on=needed)
+        source = custom_resource(f"{name}-source", event_source(args.settings), args.namespace, after)
+        custom_resource(f"{name}-push", push_sensor(args.settings), args.namespace, after)
+        custom_resource(f"{name}-pull-request", pull_request_sensor(args.settings), args.namespace, after)
+        for ingress in ingresses(args.settings):
+            behind = pulumi.ResourceOptions(parent=self, depends_on=[source])
+            custom_resource(f"{name}-webhook", ingress, args.namespace, behind)
         self.register_outputs({})
 
-    def _bus(self, name: str, args: ArgoArgs, child: pulumi.ResourceOptions) -> kubernetes.apiextensions.CustomResource:
+    def _bus(self, name: str, args: ArgoArgs) -> kubernetes.apiextensions.CustomResource:
+        child = pulumi.ResourceOptions(parent=self)
         bus = event_bus(args.settings)
         if args.settings.event_bus.kind != "exotic":
-            return custom_resource(f"{name}-bus", bus, args, child)
-        access = _secret(f"{name}-bus", BUS_SECRET, BUS_SECRET_KEY, bus_access(args.secrets), args, child)
-        return custom_resource(f"{name}-bus", bus, args, pulumi.ResourceOptions(parent=self, depends_on=[access]))
+            return custom_resource(f"{name}-bus", bus, args.namespace, child)
+        access = secret(f"{name}-bus", args.metadata(BUS_SECRET), {BUS_SECRET_KEY: bus_access(args.secrets)}, child)
+        after = pulumi.ResourceOptions(parent=self, depends_on=[access])
+        return custom_resource(f"{name}-bus", bus, args.namespace, after)
+
+    def _webhook_secret(self, name: str, args: ArgoArgs) -> list[kubernetes.core.v1.Secret]:
+        """The key of the webhook's signature, unless somebody else keeps its Secret."""
+        webhook = args.settings.webhook
+        if webhook.kubernetes_secret:
+            return []
+        key: pulumi.Input[str] = args.secrets.webhook_secret.get_secret_value()
+        if webhook.secret_name:
+            # Read with the caller's rights on every update, so that a key that was changed there arrives here.
+            here = pulumi.InvokeOutputOptions(parent=self)
+            key = aws.secretsmanager.get_secret_version_output(secret_id=webhook.secret_name, opts=here).secret_string
+        child = pulumi.ResourceOptions(parent=self)
+        return [secret(f"{name}-webhook", args.metadata(WEBHOOK_SECRET), {WEBHOOK_SECRET_KEY: key}, child)]
 
 
 def bus_access(secrets: PlatformSecrets) -> str:
@@ -118,35 +134,4 @@ def bus_access(secrets: PlatformSecrets) -> str:
             "username": secrets.nats_username.get_secret_value(),
             "password": secrets.nats_password.get_secret_value(),
         }
-    )
-
-
-def custom_resource(
-    name: str, manifest: Manifest, args: ArgoArgs, opts: pulumi.ResourceOptions
-) -> kubernetes.apiextensions.CustomResource:
-    """One of Argo's objects, made after the namespace it lives in."""
-    return kubernetes.apiextensions.CustomResource(
-        name,
-        api_version=manifest["apiVersion"],
-        kind=manifest["kind"],
-        metadata={**manifest["metadata"], "namespace": args.namespace},
-        spec=manifest["spec"],
-        opts=opts,
-    )
-
-
-def name_of(resource: kubernetes.apiextensions.CustomResource) -> pulumi.Output[str]:
-    """An object's name once it is there: the provider's id is `namespace/name`."""
-    identifier: pulumi.Output[str] = resource.id
-    return identifier.apply(lambda text: text.rsplit("/", 1)[-1])
-
-
-def _secret(
-    name: str, secret: str, key: str, value: str, args: ArgoArgs, opts: pulumi.ResourceOptions
-) -> kubernetes.core.v1.Secret:
-    return kubernetes.core.v1.Secret(
-        name,
-        metadata=kubernetes.meta.v1.ObjectMetaArgs(name=secret, namespace=args.namespace),
-        string_data={key: pulumi.Output.secret(value)},
-        opts=opts,
     )

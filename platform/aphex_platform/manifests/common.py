@@ -15,6 +15,7 @@ COMMIT_LABEL = "aphex/commit"
 TRIGGER_LABEL = "aphex/trigger"
 # On the pipeline's namespace: whose name it is. No label, for a label's value has no slash.
 REPOSITORY_ANNOTATION = "aphex/repository"
+COMPONENT_LABEL = "app.kubernetes.io/component"
 
 WORKFLOWS_API = "argoproj.io/v1alpha1"
 
@@ -24,10 +25,12 @@ def labels(settings: PlatformSettings) -> dict[str, str]:
     return {PIPELINE_LABEL: settings.pipeline, "app.kubernetes.io/managed-by": "aphex"}
 
 
-def manifest(kind: str, name: str, spec: BaseModel | Manifest, settings: PlatformSettings) -> Manifest:
-    """An Argo object of the pipeline's namespace as a plain dictionary."""
+def manifest(
+    kind: str, name: str, spec: BaseModel | Manifest, settings: PlatformSettings, api: str = WORKFLOWS_API
+) -> Manifest:
+    """An object of the pipeline's namespace as a plain dictionary; Argo's, unless another API is named."""
     return {
-        "apiVersion": WORKFLOWS_API,
+        "apiVersion": api,
         "kind": kind,
         "metadata": {"name": name, "namespace": settings.namespace, "labels": labels(settings)},
         "spec": plain(spec) if isinstance(spec, BaseModel) else spec,

@@ -15,10 +15,14 @@ from aphex.names import PipelineNames
 from aphex.run import Trigger
 from aphex_platform.identities import SENSOR, pull_request_prefix, run_prefix
 from aphex_platform.manifests.common import WORKFLOWS_API, Manifest, labels, manifest, plain
-from aphex_platform.manifests.events import EVENT_BUS, WEBHOOK_EVENT, pod_template
+from aphex_platform.manifests.events import EVENT_BUS, SENSOR_COMPONENT, WEBHOOK_EVENT, pod_template
 from aphex_platform.settings import PlatformSettings
 
 _EVENT_HEADER = "headers.X-Github-Event.0"
+# Go's form of X-GitHub-Delivery, which is the same for every attempt to deliver an event. A sender without it is known
+# by what it sends.
+_DELIVERY = '(index .Input.headers "X-Github-Delivery" | default (list "") | first) | default (toJson .Input.body)'
+_NAME_DIGITS = 12
 _UNPRINTABLE = r"[^\\pL\\pM\\pN\\pP\\pS ]|\\x{FFFD}"
 _FREE_TEXT = frozenset({"branch", "author", "message"})
 
@@ -31,9 +35,8 @@ def push_sensor(settings: PlatformSettings) -> Manifest:
         _equals("body.repository.full_name", settings.repository_full_name),
         e.DataFilter(path="body.deleted", type="bool", value=["false"]),
     ]
-    template = PipelineNames(settings.pipeline).template
-    workflow = _workflow(Trigger.PUSH, template, run_prefix(settings.pipeline), settings)
-    return _sensor("push", filters, PUSH_FIELDS, workflow, settings)
+    workflow = _workflow(Trigger.PUSH, PipelineNames(settings.pipeline).template, settings)
+    return _sensor("push", filters, PUSH_FIELDS, (run_prefix(settings.pipeline), workflow), settings)
 
 
 def pull_request_sensor(settings: PlatformSettings) -> Manifest:
@@ -43,9 +46,10 @@ def pull_request_sensor(settings: PlatformSettings) -> Manifest:
         _equals("body.action", "opened", "synchronize", "reopened"),
         _equals("body.repository.full_name", settings.repository_full_name),
     ]
-    template = PipelineNames(settings.pipeline).pull_request_template
-    workflow = _workflow(Trigger.PULL_REQUEST, template, pull_request_prefix(settings.pipeline), settings)
-    return _sensor("pull-request", filters, PULL_REQUEST_FIELDS, workflow, settings)
+    workflow = _workflow(Trigger.PULL_REQUEST, PipelineNames(settings.pipeline).pull_request_template, settings)
+    return _sensor(
+        "pull-request", filters, PULL_REQUEST_FIELDS, (pull_request_prefix(settings.pipeline), workflow), settings
+    )
 
 
 def _equals(path: str, *values: str) -> e.DataFilter:
@@ -57,25 +61,33 @@ def _sensor(
     name: str,
     filters: list[e.DataFilter],
     fields: Sequence[EventField],
-    workflow: Manifest,
+    start_of: tuple[str, Manifest],
     settings: PlatformSettings,
 ) -> Manifest:
+    prefix, workflow = start_of
     dependency = e.EventDependency(
         name=name,
         event_source_name=PipelineNames(settings.pipeline).event_source,
         event_name=WEBHOOK_EVENT,
         filters=e.EventDependencyFilter(data=filters),
     )
-    start = e.StandardK8STrigger(operation="create", parameters=[trigger_parameter(name, field) for field in fields])
+    start = e.StandardK8STrigger(
+        # The event names its run, so an event that comes again finds it and changes nothing; Argo Events would take
+        # the refusal to create it twice for a failure, and try again and again.
+        operation="patch",
+        parameters=[_run_name(name, prefix), *(trigger_parameter(name, field) for field in fields)],
+    )
     spec = {
         "eventBusName": EVENT_BUS,
-        "template": pod_template(SENSOR, settings),
+        "template": pod_template(SENSOR, SENSOR_COMPONENT, settings),
         "dependencies": [plain(dependency)],
         "triggers": [
             {
                 # The event is acknowledged only when its run exists, so that a restart loses none.
                 "atLeastOnce": True,
-                "retryStrategy": {"steps": 10, "duration": "2s"},
+                # In all about a quarter of an hour; later events wait on the bus meanwhile.
+                "retryStrategy": {"steps": 10, "duration": "1s", "factor": 2},
+                "rateLimit": {"unit": "Minute", "requestsPerUnit": settings.run.starts_per_minute},
                 "template": {
                     "name": name,
                     "k8s": {**plain(start), "source": {"resource": workflow}},
@@ -86,13 +98,14 @@ def _sensor(
     return manifest("Sensor", PipelineNames(settings.pipeline).sensor(name), spec, settings)
 
 
-def _workflow(trigger: Trigger, template: str, prefix: str, settings: PlatformSettings) -> Manifest:
+def _workflow(trigger: Trigger, template: str, settings: PlatformSettings) -> Manifest:
     values = {"trigger": trigger.value}
     return {
         "apiVersion": WORKFLOWS_API,
         "kind": "Workflow",
         "metadata": {
-            "generateName": prefix,
+            # The trigger puts the run's own name here.
+            "name": template,
             "namespace": settings.namespace,
             "labels": labels(settings),
         },
@@ -101,6 +114,14 @@ def _workflow(trigger: Trigger, template: str, prefix: str, settings: PlatformSe
             "arguments": {"parameters": [{"name": name, "value": values.get(name, "")} for name in RUN_PARAMETERS]},
         },
     }
+
+
+def _run_name(dependency: str, prefix: str) -> e.TriggerParameter:
+    """How the Sensor names a run: by the delivery that it is for."""
+    name = prefix + "{{ " + f"{_DELIVERY} | sha256sum | trunc {_NAME_DIGITS}" + " }}"
+    return e.TriggerParameter(
+        src=e.TriggerParameterSource(dependency_name=dependency, data_template=name), dest="metadata.name"
+    )
 
 
 def trigger_parameter(dependency: str, field: EventField) -> e.TriggerParameter:

@@ -35,20 +35,23 @@ _DEPLOYER_KINDS = frozenset({StageKind.SELF_UPDATE, StageKind.ENVIRONMENT})
 _ENVIRONMENT_KINDS = {StageKind.ENVIRONMENT: deploy_name, StageKind.TEST: test_name}
 
 
-def volumes() -> list[m.Volume]:
+def volumes(settings: PlatformSettings) -> list[m.Volume]:
     """The volumes of a run; a pod gets only those that its template mounts."""
-    token = m.ServiceAccountTokenProjection(audience=TOKEN_AUDIENCE, expiration_seconds=3600, path="token")
     return [
         m.Volume(name="workspace", empty_dir=m.EmptyDirVolumeSource()),
-        m.Volume(
-            name="aws-token",
-            projected=m.ProjectedVolumeSource(sources=[m.VolumeProjection(service_account_token=token)]),
-        ),
+        *([_token()] if settings.aws.identity == "irsa" else []),
         m.Volume(name="settings", config_map=m.ConfigMapVolumeSource(name=SETTINGS_MAP)),
         m.Volume(name="secrets", secret=m.SecretVolumeSource(secret_name=SECRETS_NAME, default_mode=0o440)),
         _optional_secret("git", GIT_SECRET),
         _optional_secret("notifications", NOTIFICATIONS_SECRET),
     ]
+
+
+def _token() -> m.Volume:
+    """The token that STS takes for the role. With pod identity EKS puts its own into the pod, and the way to use it."""
+    token = m.ServiceAccountTokenProjection(audience=TOKEN_AUDIENCE, expiration_seconds=3600, path="token")
+    sources = [m.VolumeProjection(service_account_token=token)]
+    return m.Volume(name="aws-token", projected=m.ProjectedVolumeSource(sources=sources))
 
 
 def _optional_secret(volume: str, secret: str) -> m.Volume:
@@ -90,7 +93,7 @@ def stage_template(
                     value_from=m.EnvVarSource(field_ref=m.ObjectFieldSelector(field_path="metadata.name")),
                 ),
             ],
-            volume_mounts=_mounts(kind),
+            volume_mounts=_mounts(kind, settings),
             resources=_resources(settings),
             security_context=m.SecurityContext(
                 allow_privilege_escalation=False, capabilities=m.Capabilities(drop=["ALL"])
@@ -135,8 +138,10 @@ def _resources(settings: PlatformSettings) -> m.ResourceRequirements:
     )
 
 
-def _mounts(kind: StageKind) -> list[m.VolumeMount]:
-    folders = {"workspace": WORKSPACE, "aws-token": TOKEN_FOLDER}
+def _mounts(kind: StageKind, settings: PlatformSettings) -> list[m.VolumeMount]:
+    folders = {"workspace": WORKSPACE}
+    if settings.aws.identity == "irsa":
+        folders["aws-token"] = TOKEN_FOLDER
     if kind is StageKind.EXIT:
         folders["notifications"] = NOTIFICATIONS_FOLDER
     else:
@@ -202,9 +207,10 @@ def _aws_variables(identity: Identity, settings: PlatformSettings) -> list[tuple
     variables = [
         ("AWS_REGION", aws.region),
         ("AWS_DEFAULT_REGION", aws.region),
-        ("AWS_ROLE_ARN", role_arn(aws, settings.pipeline, identity)),
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", f"{TOKEN_FOLDER}/token"),
     ]
+    if aws.identity == "irsa":
+        variables.append(("AWS_ROLE_ARN", role_arn(aws, settings.pipeline, identity)))
+        variables.append(("AWS_WEB_IDENTITY_TOKEN_FILE", f"{TOKEN_FOLDER}/token"))
     if aws.endpoint:
         variables.append(("AWS_ENDPOINT_URL", aws.endpoint))
     if aws.s3_endpoint:

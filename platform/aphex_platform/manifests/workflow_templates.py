@@ -89,7 +89,7 @@ def _spec(settings: PlatformSettings, trigger: Trigger) -> m.WorkflowSpec:
         security_context=m.PodSecurityContext(
             run_as_non_root=True, run_as_user=USER_ID, run_as_group=USER_ID, fs_group=USER_ID
         ),
-        volumes=volumes(),
+        volumes=volumes(settings),
         active_deadline_seconds=run.deadline_seconds,
         ttl_strategy=m.TTLStrategy(
             seconds_after_success=run.ttl_success_seconds, seconds_after_failure=run.ttl_failure_seconds
