@@ -19,6 +19,7 @@ from sandbox.aws.patches import (
     list_parameters,
     managed_policies,
     names,
+    policy_resources,
     resource_events,
     stack_work,
     template_url,
@@ -128,6 +129,12 @@ PATCHES: tuple[Patch, ...] = (
         cause="A stack's parameters that are lists are shown as Python writes lists.",
         link=f"{MOTO_SOURCE}/cloudformation/models.py#L512",
         apply=list_parameters.apply,
+    ),
+    Patch(
+        name="policy-resources",
+        cause='Policies are asked about the resource of S3, STS and role requests alone, and about "*" for all others.',
+        link=f"{MOTO_SOURCE}/core/responses.py#L427",
+        apply=policy_resources.apply,
     ),
     Patch(
         name="delete-markers",
