@@ -82,6 +82,39 @@ class PipelineNames:
         suffix = f"-{account}-{region}"
         return limited(f"aphex-{self.pipeline}", _MAX_BUCKET - len(suffix)) + suffix
 
+    def log_bucket(self, account: str, region: str) -> str:
+        """The bucket of the artifact bucket's access logs. It ends as no pipeline's artifact bucket does."""
+        suffix = f"-{account}-{region}-logs"
+        return limited(f"aphex-{self.pipeline}", _MAX_BUCKET - len(suffix)) + suffix
+
+    @property
+    def key_alias(self) -> str:
+        """The alias of the key that the pipeline's data is encrypted with."""
+        return f"alias/aphex/{self.pipeline}"
+
+    @property
+    def policy_path(self) -> str:
+        """The IAM path of the managed policies that its roles have besides their own; no other pipeline's is in it."""
+        return f"/aphex/{self.pipeline}/"
+
+    @property
+    def boundary(self) -> str:
+        """The managed policy that bounds what the pipeline's roles can be given; outside of `policy_path`."""
+        return f"aphex-{self.pipeline}-boundary"
+
+    def managed_policy(self, kind: str, number: int) -> str:
+        """A managed policy of the role of a kind of stage, counted from one."""
+        return f"aphex-{self.pipeline}-{kind}-{number}"
+
+    @property
+    def dashboard(self) -> str:
+        """The CloudWatch dashboard."""
+        return f"aphex-{self.pipeline}"
+
+    def alarm(self, subject: str) -> str:
+        """A CloudWatch alarm; the slashes keep pipelines apart whose names begin alike."""
+        return f"aphex/{self.pipeline}/{subject}"
+
     @property
     def secrets_prefix(self) -> str:
         """What the names of the pipeline's own secrets in Secrets Manager begin with."""

@@ -45,7 +45,7 @@ def _create(s3: Any, bucket: str, region: str) -> None:
 
 def secure(s3: Any, bucket: str, region: str) -> None:
     """Make a bucket private, versioned, encrypted, and closed to requests without TLS; again does no harm."""
-    from aphex_platform.policies import bucket_policy
+    from aphex_platform.resource_policies import tls_only_policy
 
     s3.put_public_access_block(
         Bucket=bucket,
@@ -63,7 +63,7 @@ def secure(s3: Any, bucket: str, region: str) -> None:
             "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}, "BucketKeyEnabled": True}]
         },
     )
-    policy = bucket_policy(f"arn:{partition_of(region)}:s3:::{bucket}")
+    policy = tls_only_policy(f"arn:{partition_of(region)}:s3:::{bucket}")
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from aphex.cluster_config import ClusterConfig
 from aphex.names import ClusterNames
-from aphex_platform.policies import Document, Statement, allow, document
+from aphex_platform.statements import Document, Statement, allow, document
 
 # Why a statement has a wildcard where an action or a resource could have been named; by its Sid.
 REASONS: Mapping[str, str] = {

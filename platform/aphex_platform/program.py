@@ -10,19 +10,22 @@ import pulumi_aws as aws
 
 from aphex.config import PipelineConfig
 from aphex_platform.components.pipeline import Pipeline, PipelineArgs
+from aphex_platform.monitoring import dashboard_url
+from aphex_platform.policy_sizes import check_sizes
 from aphex_platform.settings import PlatformSecrets, PlatformSettings
 
 
 def pipeline_program(
     config: PipelineConfig, settings: PlatformSettings, secrets: PlatformSecrets
 ) -> Callable[[], None]:
-    """The inline program of one pipeline's stack.
+    """The inline program of one pipeline's stack, whose outputs are listed in docs/pipeline.md.
 
-    Its outputs: argo_url, webhook_url, bucket, table, role_arns by identity, namespace, workflow_template,
-    pull_request_template, and what a later update compares itself with: environments and token_issuer.
+    Raises:
+        TooManyRoles: when it runs, before it declares anything: IAM has no room for the configured roles.
     """
 
     def program() -> None:
+        check_sizes(config, settings)
         provider = aws.Provider("aws", region=settings.aws.region, allowed_account_ids=[settings.aws.account])
         pipeline = Pipeline(
             settings.pipeline,
@@ -32,13 +35,19 @@ def pipeline_program(
         pulumi.export("argo_url", settings.argo_url)
         pulumi.export("webhook_url", settings.webhook_url)
         pulumi.export("bucket", pipeline.bucket)
+        pulumi.export("log_bucket", pipeline.log_bucket)
         pulumi.export("table", pipeline.table)
+        pulumi.export("key_arn", pipeline.key_arn)
         pulumi.export("role_arns", {each.value: arn for each, arn in pipeline.role_arns.items()})
         pulumi.export("namespace", pipeline.namespace)
         pulumi.export("workflow_template", pipeline.workflow_template)
         pulumi.export("pull_request_template", pipeline.pull_request_template)
         pulumi.export("environments", deployed_environments(config))
         pulumi.export("token_issuer", settings.aws.oidc_issuer)
+        pulumi.export("dashboard", pipeline.dashboard)
+        for name, known in (("cluster", settings.aws.cluster), ("dashboard_url", dashboard_url(settings))):
+            if known is not None:
+                pulumi.export(name, known)
 
     return program
 

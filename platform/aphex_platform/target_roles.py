@@ -12,7 +12,7 @@ from typing import Any
 
 from aphex.names import PipelineNames, slug
 from aphex_platform.identities import Identity
-from aphex_platform.policies import Document, Statement, allow, document
+from aphex_platform.statements import Document, Statement, allow, document
 
 DEPLOYER = "aphex-deployer"
 TESTER = "aphex-tester"

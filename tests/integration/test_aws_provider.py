@@ -8,6 +8,7 @@ from pathlib import Path
 import pulumi
 import pulumi_aws as aws
 import pytest
+from aphex_platform.components.data_key import DataKey, DataKeyArgs
 from aphex_platform.components.storage import ArtifactStore, ArtifactStoreArgs, RunTable, RunTableArgs
 from botocore.exceptions import ClientError
 
@@ -15,6 +16,7 @@ from aphex.config import Retention
 from sandbox.providers.server import attach
 from tests.support.aws_programs import TRUST, everything
 from tests.support.engine import SECRET_KEY, Engine, Observation, Program
+from tests.support.example import example_settings, sandbox_aws
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
 
 pytestmark = [
@@ -132,10 +134,18 @@ def look_changed(moto: MotoEndpoint, bucket: str) -> None:
 def test_the_pipeline_s_storage_stays_as_it_is_declared(engine: Engine, moto: MotoEndpoint) -> None:
     def program(days: int) -> Program:
         def declare() -> None:
-            retention = Retention(artifact_days=days)
-            store = ArtifactStoreArgs(bucket="artifacts", retention=retention, disposable=True, tags={"a": "b"})
+            key = DataKey("data", DataKeyArgs(settings=example_settings(), tags={"a": "b"})).arn
+            store = ArtifactStoreArgs(
+                bucket="artifacts",
+                log_bucket="artifacts-logs",
+                key_arn=key,
+                aws=sandbox_aws(),
+                retention=Retention(artifact_days=days),
+                disposable=True,
+                tags={"a": "b"},
+            )
             ArtifactStore("artifacts", store)
-            RunTable("runs", RunTableArgs(table="runs", disposable=True, tags={"a": "b"}))
+            RunTable("runs", RunTableArgs(table="runs", key_arn=key, disposable=True, tags={"a": "b"}))
 
         return declare
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from aphex_platform.manifests import render
+from aphex_platform.settings import PlatformSettings
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace
 
@@ -18,7 +19,7 @@ from sandbox.providers.kubernetes.api import KubernetesApi
 from sandbox.providers.kubernetes.connection import connect
 from tests.support.argo_kinds import api_client, install_argo_kinds
 from tests.support.control_plane import control_plane, tool
-from tests.support.example import example_config, example_settings
+from tests.support.example import everything, example_config, example_settings
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -54,8 +55,11 @@ def test_argo_accepts_the_workflow_templates(environments: int, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("environments", SIZES)
-def test_the_api_server_accepts_every_manifest(environments: int, api: KubernetesApi) -> None:
-    for manifest in render(config_with(environments), example_settings()):
+@pytest.mark.parametrize("settings", [example_settings(), everything()], ids=["sandbox", "every option"])
+def test_the_api_server_accepts_every_manifest(
+    environments: int, settings: PlatformSettings, api: KubernetesApi
+) -> None:
+    for manifest in render(config_with(environments), settings):
         accepted = api.apply(manifest, manager="test", dry_run=True)
         # What the schema does not know is dropped without a word: all that was sent must have come back.
         assert accepted["spec"] == json.loads(json.dumps(manifest["spec"]))

@@ -11,14 +11,20 @@ from aphex_platform.components.access import EXECUTOR_RULES, SELF_UPDATE_RULES, 
 from aphex_platform.identities import Identity
 from aphex_platform.settings import EventBusSettings, PlatformSecrets, PlatformSettings
 
-from aphex.config import Retention
 from aphex.errors import AphexError
 from tests.support.declared import Recorder, declare
-from tests.support.example import example_config, example_secrets, example_settings, real_aws, with_retention
+from tests.support.example import everything, example_config, example_secrets, example_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated in favor of:DeprecationWarning")
 
-BUCKET = "aphex-shop-123456789012-us-east-1"
+TAGGED = (
+    "aws:cloudwatch/metricAlarm:MetricAlarm",
+    "aws:dynamodb/table:Table",
+    "aws:iam/policy:Policy",
+    "aws:iam/role:Role",
+    "aws:kms/key:Key",
+    "aws:s3/bucket:Bucket",
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,58 +41,13 @@ def test_aws_is_the_configured_account_and_region(pipeline: Recorder) -> None:
     assert {str(each.provider).rsplit("::", 2)[1] for each in aws} == {"aws"}
 
 
-def test_the_bucket_is_versioned_encrypted_and_private(pipeline: Recorder) -> None:
-    assert pipeline.one("aws:s3/bucket:Bucket")["bucket"] == BUCKET
-    versioning = pipeline.one("aws:s3/bucketVersioning:BucketVersioning")
-    assert versioning["versioningConfiguration"] == {"status": "Enabled"}
-    encryption = pipeline.one("aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration")
-    (rule,) = encryption["rules"]
-    assert rule["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "AES256"}
-    block = pipeline.one("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
-    assert [block[each] for each in sorted(block) if each != "bucket"] == [True] * 4
-    ownership = pipeline.one("aws:s3/bucketOwnershipControls:BucketOwnershipControls")
-    assert ownership["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
-    policy = json.loads(pipeline.one("aws:s3/bucketPolicy:BucketPolicy")["policy"])
-    assert [each["Sid"] for each in policy["Statement"]] == ["TlsOnly"]
-
-
-def test_artifacts_expire_before_the_audit_trail() -> None:
-    retention = Retention(artifact_days=10, log_days=400, noncurrent_days=5)
-    declared = declare(example_settings(), config=with_retention(example_config(), retention))
-    lifecycle = declared.one("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
-    rules = {rule["id"]: rule for rule in lifecycle["rules"]}
-    assert rules["artifacts"]["filter"] == {"prefix": "artifacts/"}
-    assert rules["artifacts"]["expiration"] == {"days": 10}
-    assert rules["runs"]["filter"] == {"prefix": "runs/"}
-    assert rules["runs"]["expiration"] == {"days": 400}
-    assert rules["old-versions"]["noncurrentVersionExpiration"] == {"noncurrentDays": 5}
-    assert rules["old-versions"]["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 7}
-    assert {rule["status"] for rule in rules.values()} == {"Enabled"}
-
-
-def test_the_run_table_finds_runs_by_id_and_by_start(pipeline: Recorder) -> None:
-    table = pipeline.one("aws:dynamodb/table:Table")
-    assert table["name"] == "aphex-shop-runs"
-    assert table["billingMode"] == "PAY_PER_REQUEST"
-    assert table["hashKey"] == "run_id"
-    (index,) = table["globalSecondaryIndexes"]
-    assert (index["name"], index["hashKey"], index["rangeKey"]) == ("by-start", "pipeline", "started_at")
-    assert table["pointInTimeRecovery"] == {"enabled": True}
-    assert table["serverSideEncryption"] == {"enabled": True}
-
-
-def test_data_is_disposable_in_the_sandbox_alone() -> None:
-    sandbox, account = declare(example_settings()), declare(example_settings(aws=real_aws()))
-    assert sandbox.one("aws:s3/bucket:Bucket")["forceDestroy"] is True
-    assert account.one("aws:s3/bucket:Bucket")["forceDestroy"] is False
-    assert sandbox.one("aws:dynamodb/table:Table")["deletionProtectionEnabled"] is False
-    assert account.one("aws:dynamodb/table:Table")["deletionProtectionEnabled"] is True
-
-
 def test_each_identity_is_a_role_with_one_policy_and_a_service_account(pipeline: Recorder) -> None:
     roles = {each["name"] for each in pipeline.of("aws:iam/role:Role")}
     assert roles == {f"aphex-shop-{identity}" for identity in Identity}
     assert {each["role"] for each in pipeline.of("aws:iam/rolePolicy:RolePolicy")} == roles
+    assert [each["name"] for each in pipeline.of("aws:iam/policy:Policy")] == ["aphex-shop-boundary"]
+    assert not pipeline.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    assert not pipeline.of("aws:eks/podIdentityAssociation:PodIdentityAssociation")
     accounts = pipeline.named("kubernetes:core/v1:ServiceAccount")
     assert set(accounts) == {*Identity, "executor", "sensor", "event-source"}
     for identity in Identity:
@@ -149,9 +110,9 @@ def test_the_bus_is_the_existing_one_with_its_password(pipeline: Recorder) -> No
     assert json.loads(secret) == {"username": "sesame-user", "password": "sesame-password"}
 
 
-def test_a_bus_of_the_namespaces_own_has_three_servers_and_no_secret_of_ours() -> None:
+def test_a_bus_of_the_namespaces_own_needs_no_secret_of_ours() -> None:
     declared = declare(example_settings(event_bus=EventBusSettings()))
-    assert declared.one("kubernetes:argoproj.io/v1alpha1:EventBus")["spec"]["jetstream"]["replicas"] == 3
+    assert "jetstream" in declared.one("kubernetes:argoproj.io/v1alpha1:EventBus")["spec"]
     assert "event-bus" not in declared.named("kubernetes:core/v1:Secret")
 
 
@@ -161,12 +122,17 @@ def test_an_existing_bus_without_password_is_refused() -> None:
         declare(example_settings(), secrets)
 
 
-def test_manifests_reach_kubernetes_unchanged(pipeline: Recorder) -> None:
+def test_manifests_reach_kubernetes_unchanged() -> None:
     from aphex_platform.manifests import render
 
-    for manifest in render(example_config(), example_settings()):
-        declared = pipeline.named(f"kubernetes:argoproj.io/v1alpha1:{manifest['kind']}")
-        assert declared[manifest["metadata"]["name"]]["spec"] == manifest["spec"]
+    for settings in (example_settings(), everything()):
+        declared = declare(settings)
+        for manifest in render(example_config(), settings):
+            made = declared.named(f"kubernetes:{manifest['apiVersion']}:{manifest['kind']}")[
+                manifest["metadata"]["name"]
+            ]
+            assert made["spec"] == manifest["spec"]
+            assert made["metadata"] == manifest["metadata"]
 
 
 def test_everything_lives_in_the_pipelines_namespace_and_says_whose_it_is(pipeline: Recorder) -> None:
@@ -175,18 +141,25 @@ def test_everything_lives_in_the_pipelines_namespace_and_says_whose_it_is(pipeli
             assert each.inputs["metadata"]["name"] == "aphex-shop"
         elif each.typ.startswith("kubernetes:"):
             assert each.inputs["metadata"]["namespace"] == "aphex-shop"
-    for kind in ("aws:s3/bucket:Bucket", "aws:dynamodb/table:Table", "aws:iam/role:Role"):
-        assert all(each["tags"] == {"aphex:pipeline": "shop"} for each in pipeline.of(kind))
+    for kind in TAGGED:
+        assert pipeline.of(kind), kind
+        assert all(each["tags"] == {"aphex:pipeline": "shop"} for each in pipeline.of(kind)), kind
 
 
 def test_the_program_declares_only_kinds_that_are_expected(pipeline: Recorder) -> None:
     kinds = {each.typ for each in pipeline.declared if each.custom}
     assert {kind for kind in kinds if kind.startswith("aws:")} == {
+        "aws:cloudwatch/dashboard:Dashboard",
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
         "aws:dynamodb/table:Table",
+        "aws:iam/policy:Policy",
         "aws:iam/role:Role",
         "aws:iam/rolePolicy:RolePolicy",
+        "aws:kms/alias:Alias",
+        "aws:kms/key:Key",
         "aws:s3/bucket:Bucket",
         "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+        "aws:s3/bucketLogging:BucketLogging",
         "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
         "aws:s3/bucketPolicy:BucketPolicy",
         "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",

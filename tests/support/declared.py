@@ -15,12 +15,28 @@ from pulumi.runtime.stack import run_pulumi_func
 from aphex.config import PipelineConfig
 from tests.support.example import example_config, example_secrets
 
+ACCOUNT, REGION = "123456789012", "us-east-1"
+KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
+KEY_ARN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{KEY_ID}"
+
+
+def arn_of(kind: str, name: str, path: str) -> str:
+    """The ARN that AWS would give a resource."""
+    services = {
+        "aws:s3/bucket:Bucket": f"arn:aws:s3:::{name}",
+        "aws:kms/key:Key": KEY_ARN,
+        "aws:iam/policy:Policy": f"arn:aws:iam::{ACCOUNT}:policy{path}{name}",
+        "aws:iam/role:Role": f"arn:aws:iam::{ACCOUNT}:role/{name}",
+    }
+    return services.get(kind, f"arn:aws:test:{REGION}:{ACCOUNT}:{name}")
+
 
 @dataclass
 class Recorder(Mocks):
     """Remembers what was declared and answers as AWS and Kubernetes would."""
 
     declared: list[MockResourceArgs] = field(default_factory=list)
+    called: list[MockCallArgs] = field(default_factory=list)
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.declared.append(args)
@@ -30,17 +46,28 @@ class Recorder(Mocks):
             return "/".join(filter(None, (metadata.get("namespace"), metadata["name"]))), state
         name = state.get("bucket") or state.get("name") or args.name
         state.setdefault("name", name)
-        state["arn"] = f"arn:aws:s3:::{name}" if ":s3/" in args.typ else f"arn:aws:iam::123456789012:role/{name}"
+        state["arn"] = arn_of(args.typ, name, state.get("path", "/"))
+        if args.typ == "aws:kms/key:Key":
+            state["keyId"] = KEY_ID
         return name, state
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        return {}, None
+        self.called.append(args)
+        if args.token == "aws:secretsmanager/getSecretVersion:getSecretVersion":
+            return {"secretString": f"sesame-of-{args.args['secretId']}"}, []
+        return {}, []
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [each.inputs for each in self.declared if each.typ == kind]
 
     def one(self, kind: str) -> dict[str, Any]:
         (found,) = self.of(kind)
+        return found
+
+    def by(self, property: str, kind: str) -> dict[str, dict[str, Any]]:
+        """Resources of a kind by the value of one of their inputs, which no two have in common."""
+        found = {each[property]: each for each in self.of(kind)}
+        assert len(found) == len(self.of(kind))
         return found
 
     def named(self, kind: str) -> dict[str, dict[str, Any]]:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from aphex_platform.settings import (
+    AlarmSettings,
     AwsSettings,
     EventBusSettings,
     ImageSettings,
     PlatformSecrets,
     PlatformSettings,
+    WebhookSettings,
 )
 from pydantic import SecretStr
 
@@ -69,6 +71,29 @@ def real_aws() -> AwsSettings:
         region="eu-west-1",
         oidc_issuer="https://oidc.eks.eu-west-1.amazonaws.com/id/ABCDEF0123456789",
     )
+
+
+def pod_identity() -> AwsSettings:
+    """A real account whose EKS cluster gives pods their roles itself."""
+    return real_aws().model_copy(update={"identity": "pod-identity", "cluster": "delivery"})
+
+
+def everything(**changes: Any) -> PlatformSettings:
+    """Settings of a real account in which every option is taken."""
+    options: dict[str, Any] = {
+        "aws": pod_identity(),
+        "event_bus": EventBusSettings(storage_class="gp3"),
+        "state_backend": "s3://aphex-state-123456789012-eu-west-1?region=eu-west-1",
+        "webhook": WebhookSettings(
+            host="hooks.example.com",
+            ingress_class="alb",
+            certificate="arn:aws:acm:eu-west-1:123456789012:certificate/0f",
+            sources=("10.0.0.0/16",),
+            secret_name="shop/webhook",
+        ),
+        "alarms": AlarmSettings(topic="arn:aws:sns:eu-west-1:123456789012:on-call"),
+    }
+    return example_settings(**{**options, **changes})
 
 
 def example_secrets() -> PlatformSecrets:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aphex_platform.identities import Identity
-from aphex_platform.policies import Document, Statement, document
+from aphex_platform.statements import Document, Statement, document
 from aphex_platform.target_roles import DEPLOYING, TESTING, deployer_policy, tester_policy, trust_statement
 
 from aphex.errors import AphexError

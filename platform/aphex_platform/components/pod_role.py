@@ -10,7 +10,7 @@ import pulumi_aws as aws
 
 from aphex.cluster_config import ClusterConfig
 from aphex.names import ClusterNames
-from aphex_platform.policies import Document
+from aphex_platform.statements import Document
 
 SYSTEM_NAMESPACE = "kube-system"
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
 from aphex.config import Retention
-from aphex_platform.policies import bucket_policy
-
-_ABORT_UPLOADS_DAYS = 7
+from aphex_platform.components.buckets import (
+    Encryption,
+    attach_policy,
+    encrypt,
+    expiry,
+    keep_versions,
+    make_private,
+    old_versions_expiry,
+)
+from aphex_platform.resource_policies import bucket_policy, log_bucket_policy
+from aphex_platform.settings import AwsSettings
+from aphex_platform.statements import text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,114 +28,82 @@ class ArtifactStoreArgs:
 
     Attributes:
         bucket: the bucket's name.
+        log_bucket: name of the bucket of its access logs.
+        key_arn: ARN of the key that its objects are encrypted with.
+        aws: the account.
         retention: how long it keeps what.
-        disposable: whether destroying the stack may delete the bucket with all that is in it.
-        tags: whose it is.
+        disposable: whether destroying the stack may delete the buckets with all that is in them.
+        tags: whose they are.
     """
 
     bucket: str
+    log_bucket: str
+    key_arn: pulumi.Input[str]
+    aws: AwsSettings
     retention: Retention
     disposable: bool
     tags: dict[str, str]
 
 
 class ArtifactStore(pulumi.ComponentResource):
-    """The bucket that holds a pipeline's artifacts, outputs and logs: encrypted, versioned, private."""
+    """The bucket that holds a pipeline's artifacts, outputs and logs: encrypted, versioned, private, watched."""
 
     bucket: pulumi.Output[str]
+    log_bucket: pulumi.Output[str]
     arn: pulumi.Output[str]
 
     def __init__(self, name: str, args: ArtifactStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aphex:storage:ArtifactStore", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         bucket = aws.s3.Bucket(name, bucket=args.bucket, force_destroy=args.disposable, tags=args.tags, opts=child)
-        self._make_private(name, bucket, child)
-        versioning = aws.s3.BucketVersioning(
-            name,
-            bucket=bucket.bucket,
-            versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
-            opts=child,
-        )
-        self._encrypt(name, bucket, child)
-        aws.s3.BucketLifecycleConfiguration(
-            name,
-            bucket=bucket.bucket,
-            rules=lifecycle_rules(args.retention),
-            # Rules for versions that are no longer current are refused before versioning is on.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
-        )
+        block = make_private(name, bucket, child)
+        policy = pulumi.Output.all(bucket.arn, args.key_arn).apply(lambda arns: text(bucket_policy(*arns)))
+        attach_policy(name, bucket, policy, after=block, parent=self)
+        encrypt(name, bucket, Encryption(key_arn=args.key_arn), child)
+        keep_versions(name, bucket, lifecycle_rules(args.retention), self)
+        self.log_bucket = self._watch(name, bucket, args)
         self.bucket = bucket.bucket
         self.arn = bucket.arn
-        self.register_outputs({"bucket": self.bucket, "arn": self.arn})
+        self.register_outputs({"bucket": self.bucket, "arn": self.arn, "log_bucket": self.log_bucket})
 
-    def _make_private(self, name: str, bucket: aws.s3.Bucket, child: pulumi.ResourceOptions) -> None:
-        aws.s3.BucketOwnershipControls(
-            name,
-            bucket=bucket.bucket,
-            rule=aws.s3.BucketOwnershipControlsRuleArgs(object_ownership="BucketOwnerEnforced"),
-            opts=child,
-        )
-        block = aws.s3.BucketPublicAccessBlock(
-            name,
-            bucket=bucket.bucket,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=child,
-        )
-        aws.s3.BucketPolicy(
-            name,
-            bucket=bucket.bucket,
-            policy=bucket.arn.apply(lambda arn: json.dumps(bucket_policy(arn))),
-            # S3 refuses to change both at the same time.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[block]),
-        )
+    def _watch(self, name: str, bucket: aws.s3.Bucket, args: ArtifactStoreArgs) -> pulumi.Output[str]:
+        """Have S3 write down who reads and writes, into a bucket where nobody of the pipeline can change it.
 
-    def _encrypt(self, name: str, bucket: aws.s3.Bucket, child: pulumi.ResourceOptions) -> None:
-        by_default = aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
-            sse_algorithm="AES256"
+        S3 delivers access logs to buckets with its own keys alone:
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
+        """
+        child = pulumi.ResourceOptions(parent=self)
+        logs = f"{name}-logs"
+        target = aws.s3.Bucket(logs, bucket=args.log_bucket, force_destroy=args.disposable, tags=args.tags, opts=child)
+        block = make_private(logs, target, child)
+        policy = pulumi.Output.all(target.arn, bucket.arn).apply(
+            lambda arns: text(log_bucket_policy(arns[0], arns[1], args.aws))
         )
-        aws.s3.BucketServerSideEncryptionConfiguration(
+        allowed = attach_policy(logs, target, policy, after=block, parent=self)
+        encrypt(logs, target, Encryption(), child)
+        rules = [expiry("access", "access/", args.retention.log_days), old_versions_expiry(args.retention)]
+        keep_versions(logs, target, rules, self)
+        by_day = aws.s3.BucketLoggingTargetObjectKeyFormatPartitionedPrefixArgs(partition_date_source="EventTime")
+        aws.s3.BucketLogging(
             name,
             bucket=bucket.bucket,
-            rules=[
-                aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
-                    apply_server_side_encryption_by_default=by_default
-                )
-            ],
-            opts=child,
+            target_bucket=target.bucket,
+            target_prefix="access/",
+            target_object_key_format=aws.s3.BucketLoggingTargetObjectKeyFormatArgs(partitioned_prefix=by_day),
+            # S3 asks on the spot whether it may deliver.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
         )
+        name_of_target: pulumi.Output[str] = target.bucket
+        return name_of_target
 
 
 def lifecycle_rules(retention: Retention) -> list[aws.s3.BucketLifecycleConfigurationRuleArgs]:
     """Artifacts go first, then logs and results, which are the audit trail; old versions go with neither."""
     return [
-        _expire("artifacts", retention.artifact_days),
-        _expire("runs", retention.log_days),
-        aws.s3.BucketLifecycleConfigurationRuleArgs(
-            id="old-versions",
-            status="Enabled",
-            filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=""),
-            noncurrent_version_expiration=aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs(
-                noncurrent_days=retention.noncurrent_days
-            ),
-            abort_incomplete_multipart_upload=(
-                aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs(
-                    days_after_initiation=_ABORT_UPLOADS_DAYS
-                )
-            ),
-        ),
+        expiry("artifacts", "artifacts/", retention.artifact_days),
+        expiry("runs", "runs/", retention.log_days),
+        old_versions_expiry(retention),
     ]
-
-
-def _expire(folder: str, days: int) -> aws.s3.BucketLifecycleConfigurationRuleArgs:
-    return aws.s3.BucketLifecycleConfigurationRuleArgs(
-        id=folder,
-        status="Enabled",
-        filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=f"{folder}/"),
-        expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(days=days),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +112,13 @@ class RunTableArgs:
 
     Attributes:
         table: the table's name.
+        key_arn: ARN of the key that it is encrypted with.
         disposable: whether the table may be deleted with all that is in it.
         tags: whose it is.
     """
 
     table: str
+    key_arn: pulumi.Input[str]
     disposable: bool
     tags: dict[str, str]
 
@@ -171,7 +149,7 @@ class RunTable(pulumi.ComponentResource):
                 }
             ],
             point_in_time_recovery=aws.dynamodb.TablePointInTimeRecoveryArgs(enabled=True),
-            server_side_encryption=aws.dynamodb.TableServerSideEncryptionArgs(enabled=True),
+            server_side_encryption=aws.dynamodb.TableServerSideEncryptionArgs(enabled=True, kms_key_arn=args.key_arn),
             deletion_protection_enabled=not args.disposable,
             tags=args.tags,
             opts=pulumi.ResourceOptions(parent=self),
