@@ -88,7 +88,7 @@ def test_a_push_is_delivered_through_the_api_server(team: Team, sandbox: Sandbox
     [delivery] = team.deliveries()
     assert delivery.ok
     assert f"/namespaces/aphex-{PIPELINE}/services/" in delivery.url
-    assert delivery.url.endswith(":12000/proxy/shop")
+    assert delivery.url.endswith(f":12000/proxy/{PIPELINE}")
     assert record.repository.startswith(beside.git_url)
     own = Team(sandbox=sandbox, name=PIPELINE, folder=team.folder)
     names = [bucket["Name"] for bucket in own.aws("s3").list_buckets()["Buckets"]]
