@@ -16,7 +16,7 @@ from aphex_platform.cluster_policies import (
     load_balancer_policy,
     pod_trust,
 )
-from aphex_platform.policies import Document, Statement
+from aphex_platform.statements import Document, Statement
 
 from aphex.cluster_config import ClusterConfig
 from tests.support.cluster_examples import cluster
