@@ -15,7 +15,7 @@ from tests.support.cluster_examples import EXAMPLES, cluster
 from tests.support.declared import declare
 from tests.support.declared_cluster import declare_cluster
 from tests.support.diagram import declared_chains, diagram, with_diagram
-from tests.support.example import example_settings
+from tests.support.example import everything, example_settings, with_roles
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "architecture.md"
@@ -62,8 +62,11 @@ def test_the_architecture_names_every_module_and_no_other(package: str) -> None:
 
 
 def pipeline() -> set[tuple[str, ...]]:
+    """What a pipeline has with few options, and with every one and more roles than a policy has room for."""
     declare(example_settings())
-    return declared_chains()
+    few = declared_chains()
+    declare(everything(), config=with_roles(100))
+    return few | declared_chains()
 
 
 def clusters() -> set[tuple[str, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from aphex_platform.identities import Identity
@@ -20,28 +19,11 @@ from aphex_platform.statements import Document, text
 
 from aphex.config import PipelineConfig
 from tests.support.declared import KEY_ARN, declare
-from tests.support.example import everything, example_config, example_settings
+from tests.support.example import everything, example_settings, with_roles
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated in favor of:DeprecationWarning")
 
 SETTINGS = example_settings()
-
-
-def with_roles(environments: int, *, tests: bool = True) -> PipelineConfig:
-    """A configuration whose environments each have roles of their own, in accounts of their own."""
-    document: dict[str, Any] = example_config().model_dump(mode="json", exclude_none=True)
-    dev = document["environments"][0]
-    document["environments"] = [
-        {
-            **dev,
-            "name": f"environment-{number}",
-            "account": f"{number:012d}",
-            "role": f"arn:aws:iam::{number:012d}:role/aphex-deployer",
-            "tests": {**dev["tests"], "role": f"arn:aws:iam::{number:012d}:role/aphex-tester"} if tests else None,
-        }
-        for number in range(environments)
-    ]
-    return PipelineConfig.model_validate(document)
 
 
 def granted(document: Document) -> set[tuple[str, str, str]]:

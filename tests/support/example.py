@@ -32,6 +32,23 @@ def with_retention(config: PipelineConfig, retention: Retention) -> PipelineConf
     return config.model_copy(update={"pipeline": config.pipeline.model_copy(update={"retention": retention})})
 
 
+def with_roles(environments: int, *, tests: bool = True) -> PipelineConfig:
+    """A configuration whose environments each have roles of their own, in accounts of their own."""
+    document: dict[str, Any] = example_config().model_dump(mode="json", exclude_none=True)
+    dev = document["environments"][0]
+    document["environments"] = [
+        {
+            **dev,
+            "name": f"environment-{number}",
+            "account": f"{number:012d}",
+            "role": f"arn:aws:iam::{number:012d}:role/aphex-deployer",
+            "tests": {**dev["tests"], "role": f"arn:aws:iam::{number:012d}:role/aphex-tester"} if tests else None,
+        }
+        for number in range(environments)
+    ]
+    return PipelineConfig.model_validate(document)
+
+
 def example_settings(**changes: Any) -> PlatformSettings:
     """Settings as a sandbox gives them, with some of them changed."""
     values: dict[str, Any] = {

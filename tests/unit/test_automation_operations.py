@@ -42,8 +42,12 @@ def test_the_state_bucket_is_made_once_private_versioned_and_encrypted(aws: AwsA
     assert all(s3.get_public_access_block(Bucket="the-state")["PublicAccessBlockConfiguration"].values())
     rule = s3.get_bucket_encryption(Bucket="the-state")["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
-    [statement] = json.loads(s3.get_bucket_policy(Bucket="the-state")["Policy"])["Statement"]
-    assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    statements = json.loads(s3.get_bucket_policy(Bucket="the-state")["Policy"])["Statement"]
+    assert {statement["Effect"] for statement in statements} == {"Deny"}
+    assert [statement["Condition"] for statement in statements] == [
+        {"Bool": {"aws:SecureTransport": "false"}},
+        {"NumericLessThan": {"s3:TlsVersion": "1.2"}},
+    ]
 
 
 def test_the_state_s_key_is_made_once_and_rotates(aws: AwsAccess) -> None:

@@ -17,8 +17,12 @@ _roles_original = IamResponse._determine_resource
 
 def _key(self: KmsResponse) -> str:
     asked = self._get_param("KeyId")
+    if not asked:
+        return "*"
     backend: KmsBackend = self.kms_backend
-    key = backend.keys.get(backend.any_id_to_key_id(asked)) if asked else None
+    by_alias = asked.startswith("alias/") or ":alias/" in asked
+    found = backend.get_key_id_from_alias(backend.get_alias_name(asked)) if by_alias else backend.get_key_id(asked)
+    key = backend.keys.get(found or "")
     return key.arn if key is not None else "*"
 
 
