@@ -276,9 +276,9 @@ def test_what_cannot_be_done_is_refused_before_anything_is(engine: Engine, moto:
     assert any("accelerationStatus" in error for error in engine.run("up", unsupported).errors)
 
     def function() -> None:
-        pulumi.export("zones", aws.get_availability_zones().names)
+        pulumi.export("account", aws.get_billing_service_account().arn)
 
-    assert any("getAvailabilityZones" in error for error in engine.run("preview", function).errors)
+    assert any("getBillingServiceAccount" in error for error in engine.run("preview", function).errors)
     assert not any(names(moto).values())
 
 

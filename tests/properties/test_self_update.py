@@ -107,10 +107,16 @@ def histories(draw: st.DrawFn) -> list[PipelineConfig]:
     ]
 
 
+def unheard(workflow: Manifest) -> bool:
+    """Whether Argo refused a run because it has not heard of a new template yet."""
+    status = workflow.get("status") or {}
+    return status.get("phase") == "Error" and "not found" in status.get("message", "")
+
+
 def begun(argo: Argo, name: str) -> Manifest:
-    """A run as soon as Argo has taken it up."""
+    """A run as soon as Argo has taken it up, or refused it because it has not heard of its template."""
     deadline = time.monotonic() + SECONDS
-    while not stages_of(found := argo.live(name)):
+    while not stages_of(found := argo.live(name)) and not unheard(found):
         assert time.monotonic() < deadline, f"Argo does not take up {name}: {found.get('status')}"
         time.sleep(0.02)
     return found
@@ -130,8 +136,9 @@ def run_after(argo: Argo, target: Target, before: PipelineConfig | None, commit:
     updated = time.monotonic()
     while True:
         run = start_run(target, commit=commit, branch="main").name
-        took = stages_of(begun(argo, run))
-        if before is None or took != stages(before) or time.monotonic() - updated > HEARING_SECONDS:
+        live = begun(argo, run)
+        heard = not unheard(live) and (before is None or stages_of(live) != stages(before))
+        if heard or time.monotonic() - updated > HEARING_SECONDS:
             return run
         argo.remove(run)
 
