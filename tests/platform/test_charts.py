@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,28 +19,10 @@ from aphex_platform.charts import (
 
 from aphex.argo_config import EVENTS_CHARTS, WORKFLOWS_CHARTS
 from aphex.cluster_config import ClusterConfig
+from tests.support.charts import known_keys, unknown
 from tests.support.cluster_examples import EXAMPLES, cluster
 
-KNOWN = Path(__file__).parents[1] / "support" / "chart_values"
 REPOSITORY = {"bucket": "company-artifacts"}
-
-
-def known_keys(chart: str, version: str) -> set[str]:
-    lines = (KNOWN / f"{chart}-{version}.txt").read_text(encoding="utf-8").splitlines()
-    return {line for line in lines if not line.startswith("#")}
-
-
-def unknown(values: Mapping[str, Any], known: set[str], prefix: str = "") -> Iterator[str]:
-    """The keys that a chart would silently ignore."""
-    for key, value in values.items():
-        path = f"{prefix}{key}"
-        if f"{path}.*" in known:
-            continue
-        below = [each for each in known if each.startswith(f"{path}.")]
-        if path not in known and not below:
-            yield path
-        elif isinstance(value, Mapping) and below:
-            yield from unknown(value, known, f"{path}.")
 
 
 @pytest.mark.parametrize("chart", WORKFLOWS_CHARTS.values())

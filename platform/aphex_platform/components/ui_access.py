@@ -48,12 +48,11 @@ class UiAccess(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _account(self, name: str, account: str, args: UiAccessArgs, annotations: dict[str, str] | None) -> None:
-        child = pulumi.ResourceOptions(parent=self)
         made = kubernetes.core.v1.ServiceAccount(
             f"{name}-{account}",
             metadata=kubernetes.meta.v1.ObjectMetaArgs(name=account, namespace=args.namespace, annotations=annotations),
             automount_service_account_token=False,
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         if args.login.mode == "sso":
             # The server reads it to act as the account; without SSO tokens are made on demand and do not last.
@@ -67,24 +66,29 @@ class UiAccess(pulumi.ComponentResource):
                 type="kubernetes.io/service-account-token",
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[made]),
             )
+        self._grant(name, account, args.namespace)
+
+    def _grant(self, name: str, account: str, namespace: pulumi.Input[str]) -> None:
+        cluster_role = f"aphex-{account}"
+        metadata = kubernetes.meta.v1.ObjectMetaArgs(name=cluster_role)
         role = kubernetes.rbac.v1.ClusterRole(
             f"{name}-{account}",
-            metadata=kubernetes.meta.v1.ObjectMetaArgs(name=f"aphex-{account}"),
+            metadata=metadata,
             rules=[
                 kubernetes.rbac.v1.PolicyRuleArgs(
                     api_groups=[rule.group], resources=list(rule.resources), verbs=list(rule.verbs)
                 )
                 for rule in _RULES[account]
             ],
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         kubernetes.rbac.v1.ClusterRoleBinding(
             f"{name}-{account}",
-            metadata=kubernetes.meta.v1.ObjectMetaArgs(name=f"aphex-{account}"),
+            metadata=metadata,
             role_ref=kubernetes.rbac.v1.RoleRefArgs(
-                api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=f"aphex-{account}"
+                api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=cluster_role
             ),
-            subjects=[kubernetes.rbac.v1.SubjectArgs(kind="ServiceAccount", name=account, namespace=args.namespace)],
+            subjects=[kubernetes.rbac.v1.SubjectArgs(kind="ServiceAccount", name=account, namespace=namespace)],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[role]),
         )
 
