@@ -16,7 +16,7 @@ from typing import Any
 from aphex.process import run
 from automation.images.pins import Pins
 from automation.images.plan import PlannedImage
-from sandbox.images.recipes import PINS, PulledImage, tree_digest
+from sandbox.images.recipes import PINS, SUITE, DebianBase, PulledImage, tree_digest
 
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "https://slsa.dev/provenance/v1"
@@ -110,8 +110,13 @@ def _dependencies(planned: PlannedImage, pins: Pins, source: Revision, *, downlo
         if isinstance(image.base, PulledImage):
             name, _, digest = image.base.reference.partition("@")
             found.append({"uri": f"docker://{name}", **({"digest": _digest(digest)} if digest else {})})
+        if isinstance(image.base, DebianBase):
+            packages = {"packages": " ".join(image.base.packages)}
+            found.append({"name": image.base.name, "uri": f"pkg:deb/debian?distro={SUITE}", "annotations": packages})
         inputs = tree_digest(image.inputs, image.sources)
         found.append({"name": image.name, "uri": f"file:{image.dockerfile}", "annotations": {"inputs": inputs}})
+        for name, context in image.contexts.items():
+            found.append({"name": name, "uri": f"file:{name}", "annotations": {"inputs": context.identity}})
         if PINS in image.inputs and downloads:
             found += _programs(pins, planned.platforms)
     return found
