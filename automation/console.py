@@ -90,6 +90,16 @@ class Terminal:
                 status.stop()
 
 
+class Silent(Terminal):
+    """Tells of progress and prints no result, for a step of a larger command that prints the one result."""
+
+    def __init__(self) -> None:
+        super().__init__(json_output=True)
+
+    def result(self, document: Any, *, one_line: bool = False) -> None:
+        """Print nothing."""
+
+
 def duration(seconds: float) -> str:
     """A length of time as people say it: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
     if seconds < 9.95:

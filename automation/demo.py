@@ -14,7 +14,7 @@ from aphex.errors import AphexError
 from aphex.process import run as run_program
 from automation.argo import list_runs, start_run
 from automation.commands import run_up
-from automation.console import Terminal, duration
+from automation.console import Silent, Terminal, duration
 from automation.options import TargetOptions
 from automation.run_commands import followed, summarize
 
@@ -52,7 +52,7 @@ def run_demo(name: str, terminal: Terminal, example: Path = EXAMPLE) -> int:
 
     started = time.monotonic()
     # The one result of a demo is its run.
-    progress = _Silent() if terminal.json_output else terminal
+    progress = Silent() if terminal.json_output else terminal
     target, result = run_up(TargetOptions(config=example / CONFIG_FILE, name=name), progress, plan=None, yes=True)
     if target.sandbox is None:
         raise AphexError("The demo needs the sandbox.")
@@ -126,13 +126,3 @@ def _run_of(target: Target, pushed: Pushed, terminal: Terminal) -> RunView | Non
 def _start(target: Target, pushed: Pushed) -> RunView:
     """A run for a commit that was pushed before and has not been delivered."""
     return start_run(target, commit=pushed.commit, branch=target.settings.branch, message="Once more, by hand")
-
-
-class _Silent(Terminal):
-    """Tells of progress and prints no result, for a step of a larger command."""
-
-    def __init__(self) -> None:
-        super().__init__(json_output=True)
-
-    def result(self, document: object, *, one_line: bool = False) -> None:
-        """Print nothing: the larger command prints the one result."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from automation.console import Terminal
     from automation.target import Target
 
-_READY_SECONDS = 180.0
+READY_SECONDS = 180.0
 _POLL_SECONDS = 0.5
 
 
@@ -39,14 +39,19 @@ def register_webhook(target: Target, terminal: Terminal) -> str | None:
     return address
 
 
-def webhook_address(target: Target, terminal: Terminal) -> str:
+def webhook_address(target: Target, terminal: Terminal, *, patience: float = READY_SECONDS) -> str:
     """Where the sandbox's git host sends events, once they can be received.
+
+    Args:
+        target: where the pipeline is.
+        terminal: where it is told that this is waited for.
+        patience: seconds to wait at most.
 
     Raises:
         EventsNotReady: the EventSource or a Sensor did not become ready in time.
     """
-    with terminal.step("Waiting until events can be received"):
-        return service_address(target, through_api=_through_api(target))
+    with terminal.patience("Waiting until events can be received"):
+        return service_address(target, through_api=_through_api(target), patience=patience)
 
 
 def _through_api(target: Target) -> bool:
@@ -54,7 +59,7 @@ def _through_api(target: Target) -> bool:
     return getattr(target.sandbox, "kubeconfig", None) != target.kubernetes.kubeconfig
 
 
-def service_address(target: Target, *, through_api: bool = False) -> str:
+def service_address(target: Target, *, through_api: bool = False, patience: float = READY_SECONDS) -> str:
     """The webhook's address for programs outside the cluster, once its pods are ready.
 
     It is that of the service, or with `through_api` the API server's proxy of it, which needs its credentials.
@@ -65,10 +70,10 @@ def service_address(target: Target, *, through_api: bool = False) -> str:
 
     url = urlsplit(target.settings.service_url)
     name = str(url.hostname).split(".", 1)[0]
-    deadline = time.monotonic() + _READY_SECONDS
+    deadline = time.monotonic() + patience
     waiting = "the EventSource's service"
     with target.kubernetes.client(target.settings.namespace) as api:
-        while time.monotonic() < deadline:
+        while True:
             try:
                 service: Any = api.get(Service, name)
                 deployments: list[Any] = list(api.list(Deployment))
@@ -84,9 +89,11 @@ def service_address(target: Target, *, through_api: bool = False) -> str:
                         service_path = f"namespaces/{target.settings.namespace}/services/{name}:{url.port}"
                         return f"{server}/api/v1/{service_path}/proxy{url.path}"
                     return f"{url.scheme}://{service.spec.clusterIP}:{url.port}{url.path}"
+            if time.monotonic() >= deadline:
+                break
             time.sleep(_POLL_SECONDS)
     raise EventsNotReady(
-        f"Events cannot be received after {_READY_SECONDS:g} s: {waiting} is not ready in {target.settings.namespace}.",
+        f"Events cannot be received after {patience:g} s: {waiting} is not ready in {target.settings.namespace}.",
         hint=f"Look at it with: kubectl -n {target.settings.namespace} describe pods",
     )
 

@@ -2,27 +2,65 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aphex.cluster_config import CLUSTER_FILE
 from automation import options
 from automation.console import Terminal
-from automation.options import DEFAULT_CONFIG, TargetOptions
+from automation.options import DEFAULT_CONFIG, DEFAULT_NAME, TargetOptions
 
 if TYPE_CHECKING:
     from automation.bootstrap.account.request import AccountRequest
 
-app = typer.Typer(help="From nothing to a first run.", no_args_is_help=True)
+app = typer.Typer(help="From nothing to a first run.", invoke_without_command=True)
 
+DEFAULT_CLUSTER = Path(CLUSTER_FILE)
 _DEPLOYER = "aphex-deployer"
 _TESTER = "aphex-tester"
 _QUALIFIER = "hnb659fds"
 
 
 @app.callback()
-def bootstrap() -> None:
-    """From nothing to a first run."""
+def bootstrap(
+    context: typer.Context,
+    config: options.Config = DEFAULT_CONFIG,
+    target: options.TargetName = None,
+    cluster: options.Cluster = None,
+    aws: options.Aws = None,
+    name: options.Name = DEFAULT_NAME,
+    cluster_config: Annotated[
+        Path, typer.Option("--cluster-config", help="Describes a cluster that is made on EKS.", dir_okay=False)
+    ] = DEFAULT_CLUSTER,
+    kubeconfig: Annotated[
+        Path | None, typer.Option("--kubeconfig", help="Gets the context of a cluster that is made. [default: yours]")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="The webhook's address from outside. [default: the pipeline's ingress]")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="Start the first run and follow it.")] = True,
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Show what would be done, and do nothing.")] = False,
+    yes: options.Yes = False,
+    json: options.Json = False,
+) -> None:
+    """From nothing to a first run, after showing what will be made. Begun again, it goes on from where it is."""
+    if context.invoked_subcommand is not None:
+        return
+    from automation.bootstrap.command import run_bootstrap
+
+    where = TargetOptions(config=config, target=target, cluster=cluster, aws=aws, name=name)
+    run_bootstrap(
+        where,
+        Terminal(json_output=json),
+        cluster_file=cluster_config,
+        url=url,
+        kubeconfig=kubeconfig,
+        plan_only=plan_only,
+        yes=yes,
+        run=run,
+    )
 
 
 @app.command()

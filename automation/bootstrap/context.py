@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from aphex.cluster_config import CLUSTER_FILE
 from aphex.errors import AphexError
+from aphex.names import PipelineNames
 from automation.access import AwsAccess
+from automation.stack import DeploymentError
 from automation.target import Subject, Target, TargetChoice, state_bucket
 
 if TYPE_CHECKING:
     from aphex_platform.settings import ImageSettings
 
+    from aphex.cluster_config import ClusterConfig
     from aphex.config import PipelineConfig
     from automation.console import Terminal
     from automation.options import TargetOptions
     from sandbox.state import StandIns
+
+
+Outputs = dict[str, Any]
 
 
 class NotThereYet(AphexError):
@@ -46,6 +54,7 @@ class Context:
         cluster_file: describes the cluster that is made; used for a cluster on EKS alone.
         account: of the pipeline; None in the sandbox.
         images: made by the images step, where the configuration names none.
+        read_outputs: reads the outputs of the cluster's stack; None takes them from its Pulumi state.
     """
 
     options: TargetOptions
@@ -53,9 +62,11 @@ class Context:
     choice: TargetChoice
     subject: Subject
     terminal: Terminal
-    cluster_file: Path = Path("aphex-cluster.yaml")
+    cluster_file: Path = Path(CLUSTER_FILE)
     account: Account | None = None
     images: ImageSettings | None = None
+    read_outputs: Callable[[Context], Outputs | None] | None = field(default=None, repr=False)
+    _outputs: Outputs | None = field(default=None, repr=False)
     _target: Target | None = field(default=None, repr=False)
 
     @property
@@ -97,6 +108,31 @@ class Context:
         stand_ins = self.stand_ins()
         return state_bucket(stand_ins.account, stand_ins.region)
 
+    @property
+    def namespace(self) -> str:
+        """Of the pipeline, in the cluster."""
+        return PipelineNames(self.subject.pipeline).namespace
+
+    def cluster(self) -> ClusterConfig | None:
+        """The file of the cluster that is made; None when there is none.
+
+        Raises:
+            UsageError: it is wrong.
+        """
+        from aphex.loader import load_cluster_config
+
+        return load_cluster_config(self.cluster_file) if self.cluster_file.exists() else None
+
+    def cluster_outputs(self) -> Outputs | None:
+        """The outputs of the cluster's stack; None when it is not there or not complete."""
+        if self._outputs is None:
+            self._outputs = (self.read_outputs or stack_outputs)(self)
+        return self._outputs
+
+    def forget_cluster(self) -> None:
+        """Read the cluster's outputs again the next time."""
+        self._outputs = None
+
     def configured(self) -> PipelineConfig:
         """The configuration, with the images that were made where it names none itself."""
         own = self.config.pipeline.images
@@ -119,6 +155,18 @@ class Context:
             self._target = resolve(self.options, self.configured(), self.terminal, prepare=True)
         return self._target
 
+    def settled(self) -> Target:
+        """The target with every setting that the pipeline would be deployed with, and nothing made.
+
+        Raises:
+            AphexError: it is not there.
+        """
+        if self._target is not None:
+            return self._target
+        from automation.resolve import resolve
+
+        return resolve(self.options, self.configured(), self.terminal, prepare=False)
+
     def found(self) -> Target:
         """The target as far as it is there, with nothing made.
 
@@ -130,3 +178,22 @@ class Context:
         from automation.resolve import find
 
         return find(self.options, self.terminal)
+
+
+def stack_outputs(context: Context) -> Outputs | None:
+    """The outputs of the cluster's stack on AWS; None when there is none, or it was never brought up to its end."""
+    from automation.cluster import cluster_outputs, known_stacks
+    from automation.eks_target import eks_home
+
+    if context.cluster() is None and not known_stacks(context.aws(), context.state_bucket()):
+        return None
+    home = eks_home(context.choice, context.cluster_file)
+    if home.name not in known_stacks(home.aws, home.bucket):
+        return None
+    try:
+        with context.terminal.patience("Reading the outputs of the cluster's stack"):
+            return cluster_outputs(home)
+    except DeploymentError:
+        raise
+    except AphexError:
+        return None  # the first deployment has not come to its end

@@ -12,7 +12,7 @@ from automation.console import Terminal
 from automation.github import address
 from automation.github.api import HooksOf
 from automation.github.hooks import HookMissing, WantedHook, ensure_hook, find_hook, verify_hook
-from automation.webhook import register_webhook, webhook_address
+from automation.webhook import READY_SECONDS, register_webhook, webhook_address
 
 if TYPE_CHECKING:
     from automation.github.hooks import EnsuredHook, Pinged
@@ -126,13 +126,14 @@ def _verified(found: Webhook, hooks: HooksOf, number: int, terminal: Terminal) -
     return pinged
 
 
-def webhook_of(target: Target, terminal: Terminal, url: str | None) -> Webhook:
+def webhook_of(target: Target, terminal: Terminal, url: str | None, *, patience: float = READY_SECONDS) -> Webhook:
     """The webhook of a pipeline that is deployed.
 
     Args:
         target: where it is.
         terminal: where progress is told.
         url: its address from outside; None takes that of the sandbox, or of the pipeline stack's outputs.
+        patience: seconds to wait at most until the sandbox's EventSource is ready.
 
     Raises:
         UsageError: the address is one of the cluster's own.
@@ -144,7 +145,7 @@ def webhook_of(target: Target, terminal: Terminal, url: str | None) -> Webhook:
         secret = target.secrets.webhook_secret.get_secret_value()
         place = target.sandbox.directory / "git" / "webhook-secret"
         return Webhook(
-            wanted=_wanted(target, url or webhook_address(target, terminal)),
+            wanted=_wanted(target, url or webhook_address(target, terminal, patience=patience)),
             repository=settings.repository_full_name,
             base=f"{target.sandbox.git_url}{API_PATH}",
             page="",

@@ -108,6 +108,16 @@ def ensure_hook(hooks: HooksOf, wanted: WantedHook) -> EnsuredHook:
     return EnsuredHook(number=int(found["id"]), created=False, differences=differences(found, wanted))
 
 
+def last_ping_arrived(deliveries: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the newest ping of a webhook was taken; `deliveries` are newest first."""
+    newest = next((each for each in deliveries if each["event"] == "ping"), None)
+    return newest is not None and _arrived(newest)
+
+
+def _arrived(delivery: Mapping[str, Any]) -> bool:
+    return 200 <= int(delivery.get("status_code") or 0) < 300
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pinged:
     """A ping that arrived: the delivery's id, and the seconds until the receiver answered."""
@@ -156,7 +166,7 @@ def verify_hook(
 
 
 def _judged(hooks: HooksOf, number: int, delivery: Mapping[str, Any], url: str, namespace: str) -> Pinged:
-    if 200 <= int(delivery.get("status_code") or 0) < 300:
+    if _arrived(delivery):
         return Pinged(delivery=int(delivery["id"]), seconds=float(delivery.get("duration") or 0.0))
     details = hooks.delivery(number, int(delivery["id"]))
     payload = (details.get("response") or {}).get("payload") or ""

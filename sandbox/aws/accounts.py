@@ -46,6 +46,21 @@ def prepare(state: StandIns, account: str, region: str, report: Callable[[str], 
     prepare_at(state.aws_endpoint, account, region, state.account, report)
 
 
+def is_ready(endpoint: str, account: str, region: str) -> bool:
+    """Whether an account of a stand-in has the roles, and CDK's bootstrap in a region.
+
+    Raises:
+        AccountNotReady: the stand-in does not answer.
+    """
+    try:
+        session = _session(_owner_credentials(endpoint, account, region), region)
+        found = session.client("ssm", endpoint_url=endpoint).get_parameters(Names=[_BOOTSTRAP_VERSION])["Parameters"]
+        names = {role["RoleName"] for role in session.client("iam", endpoint_url=endpoint).list_roles()["Roles"]}
+    except (BotoCoreError, ClientError) as error:
+        raise AccountNotReady(f"Account {account} cannot be looked at at {endpoint}: {error}") from error
+    return bool(found) and {DEPLOYER, TESTER} <= names
+
+
 def prepare_at(endpoint: str, account: str, region: str, trusted_account: str, report: Callable[[str], None]) -> None:
     """The same, at the address of any AWS stand-in, for roles of `trusted_account`.
 
@@ -54,12 +69,7 @@ def prepare_at(endpoint: str, account: str, region: str, trusted_account: str, r
     """
     try:
         credentials = _owner_credentials(endpoint, account, region)
-        session = boto3.Session(
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-            region_name=region,
-        )
+        session = _session(credentials, region)
         iam = session.client("iam", endpoint_url=endpoint)
         ensure_role(iam, DEPLOYER, trusted_account, {f"cdk-{QUALIFIER}-{region}": deployer_policy(account, region)})
         ensure_role(iam, TESTER, trusted_account, {"read": tester_policy()})
@@ -107,6 +117,15 @@ def bootstrap(
         cdk_bootstrap.run(account, region, variables, report)
     except process.ProcessError as error:
         raise AccountNotReady(f"{environment}: {error.message}") from error
+
+
+def _session(credentials: dict[str, str], region: str) -> boto3.Session:
+    return boto3.Session(
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        region_name=region,
+    )
 
 
 def _owner_credentials(endpoint: str, account: str, region: str) -> dict[str, str]:

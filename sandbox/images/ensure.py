@@ -72,6 +72,17 @@ def ensure(state: Registry, toolchain: Toolchain, report: Report | None = None) 
     )
 
 
+def missing(state: Registry, toolchain: Toolchain) -> list[str]:
+    """Names of the stages' images that the registry does not have as this version builds them; nothing is built.
+
+    Raises:
+        AphexError: the registry does not answer.
+    """
+    pushes = Pushes(state, silent)
+    wanted = (builder(), deployer(toolchain.path("pulumi")))
+    return [image.name for image in wanted if not pushes.has(image.name, image.tag())]
+
+
 def scratch_images(toolchain: Toolchain) -> Iterator[ScratchImage]:
     """The images of one binary, with the users that the installation manifests expect."""
     argo = {"workflow-controller": "workflow-controller", "argo-server": "argo", "argo-events": "argo-events"}
@@ -94,7 +105,7 @@ class Pushes:
     def scratch(self, image: ScratchImage) -> str:
         """The reference of an image of one binary, pushed when it is not there."""
         tag = image.tag()
-        if not self._pushed(image.name, tag):
+        if not self.has(image.name, tag):
             with self._building(image.name) as building:
                 buildah, local = building.buildah, local_name(image.name, tag)
                 if not buildah.has(local):
@@ -108,7 +119,7 @@ class Pushes:
     def built(self, image: BuiltImage) -> str:
         """The reference of an image of one of the project's Dockerfiles, pushed when it is not there."""
         tag = image.tag()
-        if not self._pushed(image.name, tag):
+        if not self.has(image.name, tag):
             with self._building(image.name) as building:
                 local = building.image(image)
                 self._report(f"image {image.name}: pushing")
@@ -124,7 +135,12 @@ class Pushes:
         with builds(self._cache, self._report, name) as building:
             yield building
 
-    def _pushed(self, name: str, tag: str) -> bool:
+    def has(self, name: str, tag: str) -> bool:
+        """Whether the registry has an image.
+
+        Raises:
+            AphexError: the registry does not answer.
+        """
         url = f"http://{self._state.registry}/v2/{name}/manifests/{tag}"
         accepted = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
         try:
