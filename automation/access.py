@@ -101,6 +101,18 @@ class KubernetesAccess:
         return lightkube.Client(config=single, namespace=namespace, trust_env=False)
 
 
+def kubernetes_errors() -> tuple[type[Exception], ...]:
+    """What lightkube raises when an API server refuses or cannot be reached.
+
+    The errors of its HTTP library are no OSErrors.
+    """
+    from lightkube.core import generic_client
+    from lightkube.core.exceptions import ApiError, LoadResourceError
+
+    library: Any = generic_client  # its import of the HTTP library is not meant for others
+    return (ApiError, LoadResourceError, OSError, library.httpx.HTTPError)
+
+
 def default_kubeconfig(env: Mapping[str, str] | None = None) -> Path:
     """Where kubectl would look: the first file of `KUBECONFIG`, else `~/.kube/config`."""
     paths = [part for part in (env or os.environ).get("KUBECONFIG", "").split(os.pathsep) if part]

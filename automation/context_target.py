@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aphex.errors import AphexError, UsageError
-from automation.access import AwsAccess, KubernetesAccess, default_kubeconfig
+from automation.access import AwsAccess, KubernetesAccess, default_kubeconfig, kubernetes_errors
 from automation.target import Subject, Target, TargetChoice, state_backend, state_bucket
 
 if TYPE_CHECKING:
@@ -118,13 +118,12 @@ def reachable(kubernetes: KubernetesAccess) -> Any:
     Raises:
         ClusterNotReady: it does not.
     """
-    from lightkube.core.exceptions import ApiError
     from lightkube.resources.core_v1 import Namespace
 
     api = kubernetes.client()
     try:
         api.get(Namespace, "kube-system")
-    except (ApiError, OSError) as error:
+    except kubernetes_errors() as error:
         api.close()
         raise ClusterNotReady(
             f"The cluster of {kubernetes.context or 'the current context'} does not answer: {error}",

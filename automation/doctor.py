@@ -259,9 +259,9 @@ def sandbox(name: str) -> Finding:
 def _answers(name: str) -> list[str]:
     """What of a running sandbox does not answer, and why."""
     from botocore.exceptions import BotoCoreError, ClientError
-    from lightkube.core.exceptions import ApiError, LoadResourceError
     from lightkube.resources.core_v1 import Node
 
+    from automation.access import kubernetes_errors
     from automation.sandbox_target import sandbox_access, stand_in_access
     from sandbox import lifecycle
     from sandbox.state import SandboxState
@@ -277,7 +277,7 @@ def _answers(name: str) -> list[str]:
     try:
         with sandbox_access(stand_ins)[1].client() as api:
             list(api.list(Node))
-    except (ApiError, LoadResourceError, OSError) as error:
+    except kubernetes_errors() as error:
         problems.append(f"Kubernetes does not answer: {error}")
     return problems
 

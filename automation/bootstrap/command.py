@@ -79,7 +79,7 @@ def caller() -> Account:
 
     session = boto3.Session()
     if not session.region_name:
-        raise UsageError("There is no AWS region.", hint="Set AWS_REGION, or choose a profile that has one.")
+        raise UsageError("There is no AWS region.", hint="Set AWS_DEFAULT_REGION, or choose a profile that has one.")
     try:
         identity = session.client("sts").get_caller_identity()
     except (BotoCoreError, ClientError) as error:

@@ -108,7 +108,7 @@ class BootstrapPlan:
                 lines += [f"       {line}" for line in (*finding.details, finding.fix) if line]
         if self.costs:
             lines.append(
-                f"Cost       about ${total(self.costs):.0f} a month while nothing runs (list prices, us-east-1)"
+                f"Cost       about ${total(self.costs):.0f} a month while nothing runs (list prices of us-east-1)"
             )
             lines += [f"  {each.line()}" for each in self.costs]
         else:

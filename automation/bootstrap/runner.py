@@ -85,7 +85,7 @@ def carry_out(steps: Sequence[Step], terminal: Terminal) -> list[Outcome]:
         except AphexError as error:
             # What is wrong with the usage or the world is told as it is; how to go on is what the reader needs besides.
             hint = "\n".join(part for part in (error.hint, GOES_ON) if part)
-            message = f"Step {number} of {len(steps)}, {step.title[0].lower()}{step.title[1:]}, failed: {error.message}"
+            message = f"Step {number} of {len(steps)} ({step.title}) failed: {error.message}"
             raise StepFailed(message, hint=hint, step=step.name, outcomes=outcomes) from error
     return outcomes
 

@@ -74,7 +74,7 @@ def cluster_account(config: ClusterConfig, account: Account) -> doctor.Finding:
         check="account",
         verdict="fail",
         found=f"the credentials are for {' in '.join(found)}, the cluster is for {' in '.join(wanted)}",
-        fix="Set AWS_PROFILE and AWS_REGION, or correct account and region in the cluster's file.",
+        fix="Set AWS_PROFILE and AWS_DEFAULT_REGION, or correct account and region in the cluster's file.",
     )
 
 
@@ -120,7 +120,7 @@ def read_region(aws: AwsAccess, name: str) -> str | None:
     """EC2's opt-in status of a region; None when there is no such region."""
     filters = [{"Name": "region-name", "Values": [name]}]
     found = aws.client("ec2").describe_regions(AllRegions=True, Filters=filters)["Regions"]
-    return str(found[0]["OptInStatus"]) if found else None
+    return next((str(each["OptInStatus"]) for each in found if each["RegionName"] == name), None)
 
 
 def read_quotas(aws: AwsAccess, config: ClusterConfig) -> list[Quota]:
