@@ -1,7 +1,6 @@
 """What the platform costs a month, roughly: list prices of us-east-1 in US dollars, without taxes and discounts.
 
-Prices: https://aws.amazon.com/eks/pricing/, /vpc/pricing/, /kms/pricing/, /elasticloadbalancing/pricing/,
-/cloudwatch/pricing/, /ebs/pricing/. A month has 730 hours.
+docs/costs.md has it in detail, with its sources. A month has 730 hours.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ if TYPE_CHECKING:
 
 _HOURS = 730
 _CONTROL_PLANE, _EXTENDED_SUPPORT = 0.10, 0.60
-_NAT, _LOAD_BALANCER = 0.045, 0.0225
+_NAT = 0.05  # with its public address
+_INSIDE, _OUTSIDE = 17.0, 28.0  # load balancers; one that the internet reaches has a public address in each zone
 _NODE = 0.10  # a general machine with 2 processors and 8 GiB
 _AUTO_MODE_FEE = 1.12
 _SPOT = 0.35
@@ -52,21 +52,19 @@ def cluster_costs(config: ClusterConfig) -> list[Cost]:
     """What a cluster stack costs."""
     control = _EXTENDED_SUPPORT if config.kubernetes.extended_support else _CONTROL_PLANE
     gateways = _ZONES if config.network.nat == "per-zone" else 1
-    balancers = (config.webhooks is not None) + (config.ui.reach != "port-forward")
+    balancers = [_OUTSIDE] if config.webhooks is not None else []
+    if config.ui.reach != "port-forward":
+        balancers.append(_OUTSIDE if config.ui.reach == "internet" else _INSIDE)
     costs = [
         Cost(what="EKS control plane", dollars=control * _HOURS),
-        Cost(
-            what=f"{gateways} NAT gateway{'s' * (gateways > 1)}", dollars=gateways * _NAT * _HOURS, more="$0.045 a GB"
-        ),
+        Cost(what=_counted(gateways, "NAT gateway"), dollars=gateways * _NAT * _HOURS, more="$0.045 a GB"),
         _nodes(config),
         Cost(what="KMS keys of cluster and state", dollars=2 * _KEY),
         Cost(what="log groups", dollars=5, more="$0.50 a GB that is written"),
     ]
     if balancers:
-        hours = balancers * _LOAD_BALANCER * _HOURS
-        costs.append(
-            Cost(what=f"{balancers} load balancer{'s' * (balancers > 1)}", dollars=hours, more="a little by use")
-        )
+        what = _counted(len(balancers), "load balancer")
+        costs.append(Cost(what=what, dollars=sum(balancers), more="a little by use"))
     return costs
 
 
@@ -78,9 +76,12 @@ def _nodes(config: ClusterConfig) -> Cost:
         return Cost(what="2 nodes for Argo", dollars=2 * price * _HOURS, more="and each run its node-minutes")
     count = sum(group.min for group in scaling.node_groups)
     price = sum(group.min * _NODE * (_SPOT if group.capacity == "spot" else 1.0) for group in scaling.node_groups)
-    return Cost(
-        what=f"{count} nodes at least", dollars=price * _HOURS, more="by their instance types, and more in runs"
-    )
+    what = f"{_counted(count, 'node')} at least"
+    return Cost(what=what, dollars=price * _HOURS, more="by their instance types, and more in runs")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def pipeline_costs(*, state_key: bool) -> list[Cost]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,8 @@ def look(steps: Sequence[Step]) -> list[Outcome]:
     outcomes = []
     for step in steps:
         try:
-            finding = step.check()
+            with _told():
+                finding = step.check()
         except AphexError as error:
             finding = Finding(state="blocked", why=error.message, fix=error.hint)
         outcomes.append(Outcome(step=step.name, title=step.title, finding=finding))
@@ -81,13 +83,30 @@ def carry_out(steps: Sequence[Step], terminal: Terminal) -> list[Outcome]:
     for number, step in enumerate(steps, start=1):
         where = f"[{number}/{len(steps)}] {step.title}"
         try:
-            outcomes.append(_carry_out(step, where, terminal))
+            with _told():
+                outcomes.append(_carry_out(step, where, terminal))
         except AphexError as error:
             # What is wrong with the usage or the world is told as it is; how to go on is what the reader needs besides.
             hint = "\n".join(part for part in (error.hint, GOES_ON) if part)
             message = f"Step {number} of {len(steps)} ({step.title}) failed: {error.message}"
             raise StepFailed(message, hint=hint, step=step.name, outcomes=outcomes) from error
     return outcomes
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what AWS, Kubernetes or this machine refuses into an error for a person."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from automation.access import kubernetes_errors
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        hint = "Look at your credentials and their rights: aws sts get-caller-identity"
+        raise AphexError(f"AWS refuses: {error}", hint=hint) from error
+    except kubernetes_errors() as error:
+        raise AphexError(f"{type(error).__name__}: {error}") from error
 
 
 def _carry_out(step: Step, where: str, terminal: Terminal) -> Outcome:

@@ -79,7 +79,7 @@ def missing(state: Registry, toolchain: Toolchain) -> list[str]:
         AphexError: the registry does not answer.
     """
     pushes = Pushes(state, silent)
-    wanted = (builder(), deployer(toolchain.path("pulumi")))
+    wanted = (builder(), deployer(programs(toolchain.path("pulumi"), cache_root() / "images")))
     return [image.name for image in wanted if not pushes.has(image.name, image.tag())]
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aphex.names import STATE_KEY_ALIAS
 from automation.bootstrap.context import Context, NotThereYet
 from automation.bootstrap.step import Finding, done, to_do
 from automation.state_bucket import ensure_state_bucket, secure
-from automation.state_key import ALIAS, ensure_state_key
+from automation.state_key import ensure_state_key
 
 if TYPE_CHECKING:
     from automation.access import AwsAccess
@@ -83,7 +84,7 @@ def state_of_key(aws: AwsAccess) -> str | None:
     """KMS's word for the state of the key; None when there is none."""
     kms = aws.client("kms")
     try:
-        return str(kms.describe_key(KeyId=ALIAS)["KeyMetadata"]["KeyState"])
+        return str(kms.describe_key(KeyId=STATE_KEY_ALIAS)["KeyMetadata"]["KeyState"])
     except kms.exceptions.NotFoundException:
         return None
 
@@ -128,7 +129,7 @@ class StateStep:
         if self.context.in_sandbox:
             return "an S3 bucket, in the sandbox's AWS"
         bucket = self.context.state_bucket()
-        return f"the S3 bucket {bucket} (versioned, encrypted, private, TLS only) and the KMS key {ALIAS}"
+        return f"the S3 bucket {bucket} (versioned, encrypted, private, TLS only) and the KMS key {STATE_KEY_ALIAS}"
 
     def check(self) -> Finding:
         """Whether bucket and key are there and guarded."""
@@ -142,7 +143,7 @@ class StateStep:
         if lacks := missing(facts):
             return to_do(f"the bucket {bucket} lacks {', '.join(lacks)}")
         if not self.context.in_sandbox and (state := state_of_key(aws)) != "Enabled":
-            return to_do(f"the key {ALIAS} is {state or 'not there'}")
+            return to_do(f"the key {STATE_KEY_ALIAS} is {state or 'not there'}")
         return done(f"s3://{bucket}", LOCKING)
 
     def do(self) -> None:
