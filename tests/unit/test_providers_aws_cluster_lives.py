@@ -198,7 +198,6 @@ def test_a_cluster_with_auto_mode(lives: Lives, moto: MotoEndpoint, subnets: lis
         bootstrapSelfManagedAddons=False,
         computeConfig={"enabled": True, "nodePools": ["general-purpose", "system"], "nodeRoleArn": ROLE},
         enabledClusterLogTypes=["api", "audit"],
-        encryptionConfig={"provider": {"keyArn": "arn:aws:kms:us-east-1:1:key/k"}, "resources": ["secrets"]},
         kubernetesNetworkConfig={"ipFamily": "ipv4", "elasticLoadBalancing": {"enabled": True}},
         storageConfig={"blockStorage": {"enabled": True}},
         upgradePolicy={"supportType": "STANDARD"},
@@ -219,15 +218,20 @@ def test_a_cluster_with_auto_mode(lives: Lives, moto: MotoEndpoint, subnets: lis
         "vpcConfig": {**asked["vpcConfig"], "endpointPublicAccess": True, "publicAccessCidrs": ["198.51.100.0/24"]},
         "computeConfig": {**asked["computeConfig"], "nodePools": ["general-purpose"]},
         "deletionProtection": False,
+        "encryptionConfig": {"provider": {"keyArn": "arn:aws:kms:us-east-1:1:key/k"}, "resources": ["secrets"]},
         "tags": {"team": "b"},
     }
-    assert "version" in lives.update(made, changed)
+    assert {"version", "encryptionConfig"} <= lives.update(made, changed)
     described = moto.client("eks").describe_cluster(name="shared")["cluster"]
     assert described["computeConfig"]["nodePools"] == ["general-purpose"]
     assert described["resourcesVpcConfig"]["publicAccessCidrs"] == ["198.51.100.0/24"]
     assert described["kubernetesNetworkConfig"]["elasticLoadBalancing"] == {"enabled": True}
     assert lives.replaces(made, {**changed, "roleArn": f"{ROLE}-2"})
     assert lives.replaces(made, {**changed, "kubernetesNetworkConfig": {"serviceIpv4Cidr": "10.100.0.0/16"}})
+    assert lives.replaces(made, {key: value for key, value in changed.items() if key != "encryptionConfig"})
+    assert lives.replaces(made, {**changed, "computeConfig": {**changed["computeConfig"], "nodeRoleArn": f"{ROLE}-2"}})
+    with pytest.raises(InitializationFailed, match="cannot change the encryption of cluster shared"):
+        lives.update(made, {**changed, "encryptionConfig": {"provider": {"keyArn": "k2"}, "resources": ["secrets"]}})
     with pytest.raises(InitializationFailed, match=r"Unsupported Kubernetes minor version update from 1\.34 to 1\.36"):
         lives.update(made, {**changed, "version": "1.36"})
 

@@ -237,6 +237,21 @@ def test_an_installed_plugin_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not is_installed("aws", tmp_path), "an interrupted installation does not count"
 
 
+@pytest.mark.parametrize("installed", [("kubernetes",), ("aws", "eks"), ("aws", "eks", "kubernetes"), ()], ids="-".join)
+def test_each_plugin_that_is_installed_wins_whichever_the_others_are(
+    installed: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PULUMI_DEBUG_PROVIDERS", raising=False)
+    for name in installed:
+        version = importlib.metadata.version(f"pulumi-{name}")
+        plugin = tmp_path / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}"
+        plugin.parent.mkdir(parents=True)
+        plugin.touch()
+    with attach(AwsEndpoint(), KubernetesTarget(), eks=True, pulumi_home=tmp_path) as environment:
+        entries = environment.get("PULUMI_DEBUG_PROVIDERS", "").split(",")
+        assert {entry.split(":")[0] for entry in entries if entry} == {"aws", "eks", "kubernetes"} - set(installed)
+
+
 def test_an_older_plugin_does_not_win(tmp_path: Path) -> None:
     folder = tmp_path / "plugins" / "resource-aws-v6.0.0"
     folder.mkdir(parents=True)

@@ -1,8 +1,8 @@
 """EKS clusters keep all their settings, change them as updates, and have a network, an issuer and guards.
 
 moto forgets what it does not know of a new cluster (Auto Mode, access, upgrade policy, deletion protection), gives all
-clusters of a process one issuer, answers an update with a cluster, cannot change a version, and invents a key, a size
-and types for the nodes of every group.
+clusters of a process one issuer, answers an update with a cluster, cannot change a version or encrypt later, and
+invents a key, a size and types for the nodes of every group.
 """
 
 from __future__ import annotations
@@ -141,6 +141,14 @@ def _update_version(self: EKSResponse) -> ActionResult:
     return _update(cluster, "VersionUpdate", {"Version": wanted})
 
 
+def _associate_encryption(self: EKSResponse) -> ActionResult:
+    cluster = self.eks_backend.describe_cluster(name=self._get_param("name"))
+    if cluster.encryption_config:
+        raise InvalidParameterException(message="Encryption is already enabled on this cluster.")
+    cluster.encryption_config = self._get_param("encryptionConfig")
+    return _update(cluster, "AssociateEncryptionConfig", {"EncryptionConfig": cluster.encryption_config})
+
+
 def _minor(version: str) -> int:
     return int(version.split(".")[1])
 
@@ -195,6 +203,8 @@ def apply() -> None:
     setattr(EKSResponse, "update_cluster_version", _update_version)  # noqa: B010
     setattr(EKSResponse, "update_nodegroup_version", _update_nodegroup_version)  # noqa: B010
     setattr(EKSResponse, "describe_update", _describe_update)  # noqa: B010
+    setattr(EKSResponse, "associate_encryption_config", _associate_encryption)  # noqa: B010
     setattr(EKSBackend, "delete_cluster", _delete_cluster)  # noqa: B010
-    path = "{0}/clusters/(?P<name>[^/]+)/node-groups/(?P<nodegroupName>[^/]+)/update-version$"
-    urls.url_paths[path] = urls.response.dispatch
+    group = "{0}/clusters/(?P<name>[^/]+)/node-groups/(?P<nodegroupName>[^/]+)/update-version$"
+    encryption = "{0}/clusters/(?P<name>[^/]+)/encryption-config/associate$"
+    urls.url_paths |= dict.fromkeys((group, encryption), urls.response.dispatch)

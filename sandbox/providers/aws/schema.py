@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,7 @@ class Schema:
         inputs: the inputs that the stand-in applies; any other is refused, since ignoring it would be a lie.
         required: inputs that must be given.
         replaces: inputs, or `input.part`, whose change makes a new resource.
+        replaces_by: inputs, or `input.part`, of which only these kinds of change make a new resource.
         computed: outputs, or `output.part`, that are unknown until the resource exists.
         defaults: inputs that are filled in when not given.
         sticky: inputs, or `input.part`, that, once left out, stay as they are instead of going back to a default.
@@ -75,6 +76,7 @@ class Schema:
     inputs: frozenset[str]
     required: frozenset[str] = frozenset()
     replaces: frozenset[str] = frozenset()
+    replaces_by: Mapping[str, Set[Kind]] = field(default_factory=dict)
     computed: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     sticky: frozenset[str] = frozenset()
@@ -146,15 +148,15 @@ class Schema:
     def difference(self, old: Properties, new: Properties) -> Difference:
         """What changes between two sets of checked inputs, and whether that takes a new resource."""
         found = [
-            PropertyChange(change.path, change.kind, self._replaces(change.path))
+            PropertyChange(change.path, change.kind, self._replaces(change))
             for change in changes(self._compared(old), self._compared(new))
             if not (change.kind is Kind.DELETE and change.path in self.sticky)
         ]
         return Difference(found, self._deletes_first(new, found))
 
-    def _replaces(self, path: str) -> bool:
-        parts = {path.partition("[")[0], root(path)}
-        return bool(parts & self.replacing)
+    def _replaces(self, change: PropertyChange) -> bool:
+        parts = {change.path.partition("[")[0], root(change.path)}
+        return bool(parts & self.replacing) or change.kind in self.replaces_by.get(change.path, ())
 
     def _compared(self, inputs: Properties) -> Properties:
         return {key: value for key, value in inputs.items() if key in self.known}

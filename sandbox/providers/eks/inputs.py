@@ -10,7 +10,7 @@ import pulumi
 
 from sandbox.providers.base import ProviderError
 
-_CLUSTER = frozenset(
+CLUSTER = frozenset(
     {
         "accessEntries",
         "authenticationMode",
@@ -110,7 +110,7 @@ class ClusterInputs:
 def _problems(given: Mapping[str, Any]) -> Iterator[str]:
     """What the stand-in does not do, or the component would refuse itself."""
     inputs = {key: value for key, value in given.items() if value is not None}
-    for name in sorted(inputs.keys() - _CLUSTER):
+    for name in sorted(inputs.keys() - CLUSTER):
         yield f"{name} is not supported"
     for name, known in _PARTS.items():
         part = inputs.get(name, {})

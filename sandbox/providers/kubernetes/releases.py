@@ -30,7 +30,7 @@ from sandbox.providers.kubernetes.provider import KubernetesProvider
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
-_INPUTS = frozenset(
+INPUTS = frozenset(
     {
         "atomic",
         "chart",
@@ -95,7 +95,7 @@ class ReleasingProvider(Provider):
         inputs = {key: value for key, value in new.items() if value is not None}
         problems = [
             Problem(key, f"the stand-in kubernetes provider does not support {key} of {RELEASE}")
-            for key in sorted(inputs.keys() - _INPUTS)
+            for key in sorted(inputs.keys() - INPUTS)
         ]
         repository = inputs.get("repositoryOpts")
         if isinstance(repository, Mapping) and (set(repository) - {"repo"}):
@@ -114,7 +114,7 @@ class ReleasingProvider(Provider):
         """Compare inputs; another name or namespace is another release, and the old one goes first."""
         if resource.type != RELEASE:
             return self._objects.diff(resource, id, old_inputs, old_outputs, new)
-        keys = sorted(key for key in {*old_inputs, *new} & _INPUTS if old_inputs.get(key) != new.get(key))
+        keys = sorted(key for key in {*old_inputs, *new} & INPUTS if old_inputs.get(key) != new.get(key))
         changes = [PropertyChange(key, _kind(key, old_inputs, new), key in _REPLACES) for key in keys]
         if not changes and old_outputs.get("status", {}).get("status", _DEPLOYED) != _DEPLOYED:
             changes = [PropertyChange("status", Kind.UPDATE)]
