@@ -12,6 +12,7 @@ import pytest
 
 from aphex.run import RunKeys, Status
 from sandbox import git_host
+from sandbox.git_host.delivery import deliver_to
 from sandbox.state import SandboxState
 from tests.support.delivery import ROOT, Team, environment_yaml, mini_application, period
 
@@ -159,6 +160,18 @@ def test_commits_pushed_at_once_run_one_after_another(mini: Team) -> None:
     assert mini.word("222222222222", "us-east-1") == "word 2"
 
 
+def test_a_push_that_is_delivered_again_starts_no_second_run(mini: Team) -> None:
+    commit = mini.push("Deliver me twice", {"word.txt": "twice\n"})
+    view, _record = mini.delivered(commit)
+    delivery = mini.deliveries()[-1]
+    (hook,) = [each for each in mini.repository.hooks.all() if each.id == delivery.hook]
+    again = deliver_to(mini.repository, hook, delivery.event, delivery.payload, identifier=delivery.id)
+    assert again.ok
+    # Events are taken one after another: this one's run says that the one before it is done with.
+    mini.delivered(mini.push("Go on after that", {"word.txt": "once\n"}))
+    assert [each.name for each in mini.runs(commit)] == [view.name]
+
+
 def test_a_pull_request_is_validated_and_built_and_deploys_nothing(mini: Team) -> None:
     before = mini.word("222222222222", "us-east-1")
     main = mini.git("rev-parse", "HEAD")
@@ -179,7 +192,8 @@ def test_destroy_leaves_nothing_of_the_pipeline_and_all_of_the_others(mini: Team
     mini.automation("destroy", "--pipeline", "mini", "--yes")
     own = [bucket["Name"] for bucket in mini.aws("s3").list_buckets()["Buckets"]]
     assert [name for name in own if "mini" in name] == []
-    assert [name for name in own if "shop" in name] == ["aphex-shop-123456789012-us-east-1"]
+    bucket = "aphex-shop-123456789012-us-east-1"
+    assert [name for name in own if "shop" in name] == [bucket, f"{bucket}-logs"]
     assert [role for role in _roles(mini) if "aphex-mini" in role] == []
     assert len([role for role in _roles(mini) if "aphex-shop" in role]) == 7
     assert mini.aws("dynamodb").list_tables()["TableNames"] == ["aphex-shop-runs"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from aphex_platform.identities import Identity
 from aphex_platform.program import pipeline_program
 from aphex_platform.settings import PlatformSettings
 from lightkube.core.exceptions import ApiError
@@ -21,8 +24,16 @@ from sandbox.providers.server import KubernetesTarget, attach
 from tests.support.argo_kinds import api_client, install_argo_kinds
 from tests.support.control_plane import ControlPlane, control_plane
 from tests.support.engine import Engine, Program
-from tests.support.example import example_config, example_secrets, example_settings, with_retention
-from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
+from tests.support.example import (
+    everything,
+    example_config,
+    example_secrets,
+    example_settings,
+    pod_identity,
+    with_retention,
+    with_roles,
+)
+from tests.support.moto_endpoint import REGION, MotoEndpoint, moto_endpoint
 
 pytestmark = [
     pytest.mark.engine,
@@ -82,6 +93,47 @@ def keys_in_use(aws: MotoEndpoint) -> list[str]:
     kms = aws.client("kms")
     keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
     return [key["Description"] for key in keys if key["KeyState"] == "Enabled"]
+
+
+def with_every_option(aws: MotoEndpoint) -> PlatformSettings:
+    """Settings that take every option, and what they need to be there: an EKS cluster and a secret."""
+    vpc = aws.client("ec2").describe_subnets()["Subnets"]
+    aws.client("eks").create_cluster(
+        name="delivery",
+        roleArn="arn:aws:iam::123456789012:role/eks",
+        resourcesVpcConfig={"subnetIds": [subnet["SubnetId"] for subnet in vpc[:2]]},
+    )
+    aws.client("secretsmanager").create_secret(Name="shop/webhook", SecretString="sesame-of-secrets-manager")
+    return everything(aws=pod_identity().model_copy(update={"region": REGION}))
+
+
+def test_a_pipeline_with_every_option_is_made_left_alone_and_removed(
+    engine: Engine, aws: MotoEndpoint, cluster: ControlPlane
+) -> None:
+    wanted = program(with_roles(100), with_every_option(aws))
+    created = engine.run("up", wanted)
+    assert created.errors == []
+    assert created.outputs["webhook_url"] == "https://hooks.example.com/shop"
+    assert {"aphex-shop-validate-1", "aphex/shop/failed-self-update"} <= {*leftovers(aws)}
+    associations = aws.client("eks").list_pod_identity_associations(clusterName="delivery")["associations"]
+    assert {each["serviceAccount"] for each in associations} == {*Identity}
+    with api_client(cluster.kubeconfig) as client:
+        secret = client.get(Secret, "webhook", namespace="aphex-shop")
+    assert secret.data is not None
+    assert base64.b64decode(secret.data["secret"]) == b"sesame-of-secrets-manager"
+    assert "sesame" not in engine.state_file.read_text(encoding="utf-8")
+
+    again = engine.run("up", wanted)
+    assert again.errors == []
+    assert {name: steps for name, steps in again.steps.items() if steps != ["same"]} == {}
+
+    state = json.loads(engine.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
+    assert [each["id"] for each in state if each.get("protect")] == ["aphex-shop-123456789012-us-east-1-logs"]
+    engine.unprotect(wanted)
+    aws.client("dynamodb").update_table(TableName="aphex-shop-runs", DeletionProtectionEnabled=False)
+    assert engine.run("destroy", wanted).errors == []
+    assert leftovers(aws) == []
+    assert aws.client("eks").list_pod_identity_associations(clusterName="delivery")["associations"] == []
 
 
 def test_a_pipeline_is_made_left_alone_changed_and_removed(

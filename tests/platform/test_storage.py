@@ -95,5 +95,7 @@ def test_the_run_table_finds_runs_by_id_and_by_start(pipeline: Recorder) -> None
 def test_data_is_disposable_in_the_sandbox_alone() -> None:
     for settings, disposable in ((example_settings(), True), (example_settings(aws=real_aws()), False)):
         declared = declare(settings)
-        assert [each["forceDestroy"] for each in declared.of("aws:s3/bucket:Bucket")] == [disposable] * 2
+        artifacts, logs = declared.of("aws:s3/bucket:Bucket")
+        assert artifacts["forceDestroy"] is disposable
+        assert logs["forceDestroy"] is True, "it is protected instead"
         assert declared.one("aws:dynamodb/table:Table")["deletionProtectionEnabled"] is not disposable

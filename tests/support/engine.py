@@ -82,6 +82,13 @@ class Engine:
         self._environment = environment
         self._project = project
         self._made: auto.Stack | None = None
+        self._variables: dict[str, str] = {}
+
+    @property
+    def state_file(self) -> Path:
+        """The stack's state as the backend keeps it."""
+        (found,) = self._states.glob(f".pulumi/stacks/{self._project}/*.json")
+        return found
 
     def sharing(self, other: Engine) -> Engine:
         """The same engine with the other's state."""
@@ -99,6 +106,7 @@ class Engine:
                 "PULUMI_SKIP_UPDATE_CHECK": "true",
                 **self._environment,
             }
+            self._variables = variables
             options = auto.LocalWorkspaceOptions(
                 env_vars=variables,
                 project_settings=auto.ProjectSettings(self._project, "python", backend=backend),
@@ -107,6 +115,12 @@ class Engine:
             self._made = auto.create_or_select_stack("test", self._project, program, opts=options)
         self._made.workspace.program = program
         return self._made
+
+    def unprotect(self, program: Program) -> None:
+        """Lift the engine's protection of every resource."""
+        stack = self._stack(program)
+        words = ["state", "unprotect", "--all", "--yes", "--stack", stack.name]
+        stack.workspace.pulumi_command.run(words, stack.workspace.work_dir, self._variables)
 
     def run(self, operation: str, program: Program, **options: Any) -> Observation:
         """Run `preview`, `up`, `refresh` or `destroy`; a failure is among the errors of what was observed."""

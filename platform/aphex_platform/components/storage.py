@@ -74,7 +74,9 @@ class ArtifactStore(pulumi.ComponentResource):
         """
         child = pulumi.ResourceOptions(parent=self)
         logs = f"{name}-logs"
-        target = aws.s3.Bucket(logs, bucket=args.log_bucket, force_destroy=args.disposable, tags=args.tags, opts=child)
+        # Logs arrive for hours after the last request, so an emptied bucket would not stay empty until it is deleted.
+        guarded = pulumi.ResourceOptions(parent=self, protect=not args.disposable)
+        target = aws.s3.Bucket(logs, bucket=args.log_bucket, force_destroy=True, tags=args.tags, opts=guarded)
         block = make_private(logs, target, child)
         policy = pulumi.Output.all(target.arn, bucket.arn).apply(
             lambda arns: text(log_bucket_policy(arns[0], arns[1], args.aws))
