@@ -22,6 +22,7 @@ _Reveal = Annotated[bool, typer.Option("--reveal", help="Print the secret.")]
 def default(
     context: typer.Context,
     config: options.Config = DEFAULT_CONFIG,
+    pipeline: options.Pipeline = None,
     target: options.TargetName = None,
     cluster: options.Cluster = None,
     aws: options.Aws = None,
@@ -32,12 +33,13 @@ def default(
 ) -> None:
     """Show the webhook: where GitHub has to send what, and where its secret is kept."""
     if context.invoked_subcommand is None:
-        show(config, target, cluster, aws, name, url, reveal, json)
+        show(config, pipeline, target, cluster, aws, name, url, reveal, json)
 
 
 @app.command()
 def show(
     config: options.Config = DEFAULT_CONFIG,
+    pipeline: options.Pipeline = None,
     target: options.TargetName = None,
     cluster: options.Cluster = None,
     aws: options.Aws = None,
@@ -49,13 +51,14 @@ def show(
     """Show the webhook, and whether GitHub has it."""
     from automation.github import commands
 
-    where = TargetOptions(config=config, target=target, cluster=cluster, aws=aws, name=name)
+    where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
     commands.show(where, Terminal(json_output=json), url=url, reveal=reveal)
 
 
 @app.command()
 def create(
     config: options.Config = DEFAULT_CONFIG,
+    pipeline: options.Pipeline = None,
     target: options.TargetName = None,
     cluster: options.Cluster = None,
     aws: options.Aws = None,
@@ -67,13 +70,14 @@ def create(
     """Make the webhook on GitHub or bring it up to date, with the token in GITHUB_TOKEN or GH_TOKEN."""
     from automation.github import commands
 
-    where = TargetOptions(config=config, target=target, cluster=cluster, aws=aws, name=name)
+    where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
     commands.create(where, Terminal(json_output=json), url=url, ping=ping)
 
 
 @app.command()
 def verify(
     config: options.Config = DEFAULT_CONFIG,
+    pipeline: options.Pipeline = None,
     target: options.TargetName = None,
     cluster: options.Cluster = None,
     aws: options.Aws = None,
@@ -84,5 +88,5 @@ def verify(
     """Have GitHub send a ping, and say why it did not arrive when it did not."""
     from automation.github import commands
 
-    where = TargetOptions(config=config, target=target, cluster=cluster, aws=aws, name=name)
+    where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
     commands.verify(where, Terminal(json_output=json), url=url)

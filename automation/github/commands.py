@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from automation.options import TargetOptions
     from automation.target import Target
 
-_IN_CLUSTER = (".svc", ".svc.cluster.local", ".internal", ".local")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
@@ -132,72 +130,49 @@ def webhook_of(target: Target, terminal: Terminal, url: str | None, *, patience:
     Args:
         target: where it is.
         terminal: where progress is told.
-        url: its address from outside; None takes that of the sandbox, or of the pipeline stack's outputs.
+        url: its address from outside; None takes that of the sandbox, or of the pipeline's Ingress.
         patience: seconds to wait at most until the sandbox's EventSource is ready.
 
     Raises:
         UsageError: the address is one of the cluster's own.
+        AphexError: the secret is not where it should be.
     """
-    settings = target.settings
-    if target.sandbox is not None:
-        from sandbox.git_host.api import API_PATH, api_token
-
-        secret = target.secrets.webhook_secret.get_secret_value()
-        place = target.sandbox.directory / "git" / "webhook-secret"
-        return Webhook(
-            wanted=_wanted(target, url or webhook_address(target, terminal, patience=patience)),
-            repository=settings.repository_full_name,
-            base=f"{target.sandbox.git_url}{API_PATH}",
-            page="",
-            namespace=settings.namespace,
-            secret_place=f"the file {place}",
-            token=api_token(secret),
-        )
-    return Webhook(
-        wanted=_wanted(target, url or outside_address(stack_outputs(target, terminal), target.options)),
-        repository=settings.repository_full_name,
-        base=address.api_base(settings.repository),
-        page=settings_page(settings.repository, settings.repository_full_name),
-        namespace=settings.namespace,
-        secret_place=f"the parameter /aphex/{settings.pipeline}/secrets of AWS's Parameter Store, as webhook_secret, "
-        f"and the Kubernetes Secret webhook in {settings.namespace}",
-    )
-
-
-def _wanted(target: Target, url: str) -> WantedHook:
     from aphex_platform.manifests import events
 
-    source = events.event_source(target.settings)["spec"]["github"][events.WEBHOOK_EVENT]
-    return WantedHook(url=url, secret=target.secrets.webhook_secret.get_secret_value(), events=tuple(source["events"]))
+    from automation.github.secret import webhook_secret
+
+    settings, sandbox = target.settings, target.sandbox
+    if url is None:
+        here = sandbox is not None
+        url = webhook_address(target, terminal, patience=patience) if here else outside_address(target)
+    secret = webhook_secret(target)
+    source = events.event_source(settings)["spec"]["github"][events.WEBHOOK_EVENT]
+    wanted = WantedHook(url=url, secret=secret.value, events=tuple(source["events"]))
+    common: dict[str, Any] = {"repository": settings.repository_full_name, "namespace": settings.namespace}
+    if sandbox is not None:
+        from sandbox.git_host.api import API_PATH, api_token
+
+        own = target.secrets.webhook_secret.get_secret_value()
+        base = f"{sandbox.git_url}{API_PATH}"
+        return Webhook(wanted=wanted, base=base, page="", secret_place=secret.place, token=api_token(own), **common)
+    page = settings_page(settings.repository, settings.repository_full_name)
+    base = address.api_base(settings.repository)
+    return Webhook(wanted=wanted, base=base, page=page, secret_place=secret.place, **common)
 
 
-def stack_outputs(target: Target, terminal: Terminal) -> dict[str, Any]:
-    """The outputs of the pipeline's stack, without those that are secret.
-
-    Raises:
-        StackMissing: there is no such pipeline.
-    """
-    from automation.stack import open_stack
-
-    with terminal.patience("Reading the outputs of the pipeline stack"), open_stack(target, None, create=False) as it:
-        return {name: output.value for name, output in it.stack.outputs().items() if not output.secret}
-
-
-def outside_address(outputs: dict[str, Any], options: str) -> str:
+def outside_address(target: Target) -> str:
     """The webhook's address as GitHub reaches it.
 
     Raises:
         UsageError: the pipeline has only one inside the cluster.
     """
-    url = str(outputs.get("webhook_url") or "")
-    host = urlsplit(url).hostname or ""
-    if not host or "." not in host or host.endswith(_IN_CLUSTER):
+    if target.settings.webhook.host is None:
         raise UsageError(
-            f"The pipeline's webhook has no address outside the cluster: {url or 'the stack has no webhook_url'}.",
-            hint="Give it an ingress, or, when something of your own leads there, name the address: "
-            f"python -m automation webhook create --url https://HOST/PATH {options}",
+            f"The pipeline's webhook has no address outside the cluster: {target.settings.webhook_url}.",
+            hint="Give it an Ingress: `webhooks` in aphex-cluster.yaml. When something of your own leads there, name "
+            f"its address: python -m automation webhook create --url https://HOST/PATH {target.options}",
         )
-    return url
+    return target.settings.webhook_url
 
 
 def settings_page(clone_url: str, full_name: str) -> str:

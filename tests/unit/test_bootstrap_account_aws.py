@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from aphex_platform import target_roles
 from aphex_platform.target_roles import DEPLOYER, TESTER, Trusted
+from botocore.exceptions import ClientError
 
 from aphex.errors import UsageError
 from automation.bootstrap.account import apply as applying
@@ -60,7 +63,7 @@ def no_cdk(monkeypatch: pytest.MonkeyPatch, session: Any) -> list[list[str]]:
     def bootstrap(_plan: Any, action: Action, _session: Any, _report: Any) -> None:
         given.append(action.after)
         parameter = {"Name": "/cdk-bootstrap/hnb659fds/version", "Value": "27", "Type": "String"}
-        session.client("ssm").put_parameter(**parameter, Overwrite=True)
+        session.client("ssm", region_name=action.subject).put_parameter(**parameter, Overwrite=True)
         template = json.dumps(
             {
                 "Parameters": {"CloudFormationExecutionPolicies": {"Type": "CommaDelimitedList"}},
@@ -68,7 +71,9 @@ def no_cdk(monkeypatch: pytest.MonkeyPatch, session: Any) -> list[list[str]]:
             }
         )
         values = [{"ParameterKey": "CloudFormationExecutionPolicies", "ParameterValue": POLICY}]
-        session.client("cloudformation").create_stack(StackName="CDKToolkit", TemplateBody=template, Parameters=values)
+        session.client("cloudformation", region_name=action.subject).create_stack(
+            StackName="CDKToolkit", TemplateBody=template, Parameters=values
+        )
 
     monkeypatch.setitem(applying._ACTIONS, "bootstrap", bootstrap)
     return given
@@ -119,6 +124,53 @@ def _roles_are_of_the_target_alone(aws: AwsStandIn, session: Any) -> None:
     assert role["Arn"] == f"arn:aws:iam::{TARGET}:role/aphex-deployer"
     there = [each["RoleName"] for each in aws.client("iam", aws.session(ACCOUNT)).list_roles()["Roles"]]
     assert not {DEPLOYER, TESTER} & set(there)
+
+
+@contextmanager
+def judged(aws: AwsStandIn) -> Iterator[None]:
+    """Every request is judged by the caller's policies as long as the block."""
+    _judge(aws, after=0)
+    try:
+        yield
+    finally:
+        _judge(aws, after=1_000_000)
+
+
+def _judge(aws: AwsStandIn, *, after: int) -> None:
+    # https://docs.getmoto.org/en/latest/docs/iam.html
+    url, headers = f"{aws.endpoint}/moto-api/reset-auth", {"content-type": "application/octet-stream"}
+    httpx.post(url, content=str(after).encode(), headers=headers, trust_env=False).raise_for_status()
+
+
+def test_the_roles_can_do_what_they_are_for_and_nothing_else(
+    aws: AwsStandIn, session: Any, no_cdk: list[list[str]]
+) -> None:
+    asked = request(role="judged", test_role="judged-tests", regions=("us-east-2",))
+    session.client("dynamodb", region_name="us-east-2").create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    run_account(asked, session, Terminal(json_output=True), dry_run=False, yes=True)
+    deployer, tester = (aws.session(TARGET, "us-east-2", name) for name in ("judged", "judged-tests"))
+    cdk = f"arn:aws:iam::{TARGET}:role/cdk-hnb659fds-{{}}-{TARGET}-us-east-2"
+    with judged(aws):
+        for role in ("deploy-role", "file-publishing-role", "image-publishing-role", "lookup-role"):
+            deployer.client("sts").assume_role(RoleArn=cdk.format(role), RoleSessionName="deploy")
+        for refused in (
+            lambda: deployer.client("sts").assume_role(RoleArn=cdk.format("cfn-exec-role"), RoleSessionName="all"),
+            lambda: deployer.client("sts").assume_role(
+                RoleArn=f"arn:aws:iam::{TARGET}:role/administrator", RoleSessionName="all"
+            ),
+            lambda: deployer.client("cloudformation").list_stacks(),
+            lambda: deployer.client("s3").list_buckets(),
+            lambda: tester.client("sts").assume_role(RoleArn=cdk.format("deploy-role"), RoleSessionName="deploy"),
+            lambda: tester.client("dynamodb").delete_table(TableName="orders"),
+        ):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                refused()
+        assert tester.client("dynamodb").list_tables()["TableNames"] == ["orders"]
 
 
 def test_what_aws_refuses_is_told_with_the_action(session: Any, no_cdk: list[list[str]]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aphex_platform.settings import WebhookSettings
 from ruamel.yaml import YAML
 
-from aphex.errors import UsageError
+from aphex.errors import AphexError, UsageError
 from aphex.loader import load_cluster_config
 from automation import doctor
 from automation.bootstrap import command
@@ -18,6 +20,8 @@ from automation.bootstrap.runner import StepFailed, carry_out
 from automation.bootstrap.step import done, to_do
 from automation.bootstrap.steps import cluster, pipeline, prerequisites, state
 from automation.console import Terminal
+from automation.github.secret import webhook_secret
+from automation.target import Target
 from tests.support.aws_stand_in import ACCOUNT, REGION, AwsStandIn, aws_stand_in
 from tests.support.bootstrap import (
     BUCKET,
@@ -285,3 +289,19 @@ def test_a_pipeline_is_done_when_its_last_deployment_was_made_from_the_same(
     assert step.check() == done("shop is as configured")
     s3.put_object(Bucket=BUCKET, Key=".pulumi/stacks/aphex/pipeline-shop.json", Body=b'{"other": 1}')
     assert step.check() == changed
+
+
+def test_the_webhook_s_secret_is_read_where_the_settings_say(account: AwsStandIn, tmp_path: Path) -> None:
+    account.client("secretsmanager").create_secret(Name="team/webhook", SecretString="theirs")
+    target = target_of(context(tmp_path))
+
+    def kept(**where: Any) -> Target:
+        settings = target.settings.model_copy(update={"webhook": WebhookSettings(**where)})
+        return dataclasses.replace(target, settings=settings)
+
+    found = webhook_secret(kept(secret_name="team/webhook"))
+    assert (found.value, found.place) == ("theirs", "the secret team/webhook of AWS's Secrets Manager")
+    assert "theirs" not in repr(found)
+    with pytest.raises(AphexError, match="The webhook's secret none cannot be read from Secrets Manager"):
+        webhook_secret(kept(secret_name="none"))
+    assert webhook_secret(target).value == "signs"

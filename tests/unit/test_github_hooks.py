@@ -12,14 +12,19 @@ from typing import Any
 
 import httpx
 import pytest
+from aphex_platform.settings import PlatformSecrets, WebhookSettings
+from pydantic import SecretStr
 
 from aphex.errors import UsageError
+from automation.access import AwsAccess, KubernetesAccess
 from automation.console import Terminal
 from automation.github import address
 from automation.github.api import GitHubError, HooksOf
-from automation.github.commands import Webhook, create_hook, outside_address, settings_page
+from automation.github.commands import Webhook, create_hook, settings_page, webhook_of
 from automation.github.explain import explain
 from automation.github.hooks import PingFailed, WantedHook, differences, ensure_hook, verify_hook
+from automation.target import Target
+from tests.support.example import example_settings
 from tests.support.github_host import EventSource, GitHubHost, event_source, github_host
 
 NAME = "acme/shop"
@@ -272,11 +277,38 @@ def test_what_github_finds_wrong_with_a_webhook_is_told(hooks: HooksOf, receiver
     assert caught.value.message == ("127.0.0.1 does not take the webhook: Validation Failed: url must be http or https")
 
 
-@pytest.mark.parametrize("url", ["http://shop-eventsource-svc.aphex-shop.svc:12000/push", "", "http://localhost/push"])
-def test_an_address_of_the_cluster_s_own_is_none_for_github(url: str) -> None:
-    with pytest.raises(UsageError, match="no address outside the cluster"):
-        outside_address({"webhook_url": url}, "--pipeline shop")
-    assert outside_address({"webhook_url": "https://hooks.example.org/push"}, "") == "https://hooks.example.org/push"
+def target(**webhook: Any) -> Target:
+    settings = example_settings(repository="https://github.com/acme/shop.git", webhook=WebhookSettings(**webhook))
+    return Target(
+        settings=settings,
+        secrets=PlatformSecrets(webhook_secret=SecretStr(SECRET)),
+        aws=AwsAccess(region="us-east-1"),
+        kubernetes=KubernetesAccess(),
+        words="--cluster eks:main --aws account",
+    )
+
+
+def test_an_address_of_the_cluster_s_own_is_none_for_github() -> None:
+    with pytest.raises(UsageError) as caught:
+        webhook_of(target(), Terminal(), None)
+    assert str(caught.value) == (
+        "The pipeline's webhook has no address outside the cluster: "
+        f"{target().settings.service_url}.\n"
+        "Give it an Ingress: `webhooks` in aphex-cluster.yaml. When something of your own leads there, name its "
+        "address: python -m automation webhook create --url https://HOST/PATH --pipeline shop --cluster eks:main "
+        "--aws account"
+    )
+
+
+def test_a_pipeline_with_an_ingress_has_its_address_and_its_host_s_github() -> None:
+    found = webhook_of(target(host="hooks.example.org"), Terminal(), None)
+    assert found.wanted.url == f"https://hooks.example.org{target().settings.webhook_path}"
+    assert found.wanted.events == ("push", "pull_request")
+    assert (found.base, found.page) == ("https://api.github.com", "https://github.com/aphex/shop/settings/hooks")
+    assert found.secret_place == (
+        "the parameter /aphex/shop/secrets of AWS's Parameter Store, as webhook_secret, and the Secret webhook in "
+        "aphex-shop"
+    )
 
 
 def test_the_secret_is_in_nothing_that_is_shown(
