@@ -96,7 +96,7 @@ class Docker:
             definition, metadata = Path(name) / "bake.json", Path(name) / "metadata.json"
             definition.write_text(json.dumps(bake.definition(images, files, outputs)))
             # The definition is ours: bake need not ask for leave to read outside of the working folder.
-            environment = {**os.environ, **workshop.environment, "BUILDX_BAKE_ENTITLEMENTS_FS": "0"}
+            environment = {**os.environ, **workshop.environment, "BUILDX_BAKE_ENTITLEMENTS_FS": "0", "NO_COLOR": "1"}
             try:
                 run(
                     bake.command(self._docker, definition, metadata),
