@@ -165,6 +165,13 @@ def list_images(output: Output = OUTPUT, json: shared.Json = False) -> None:
 @app.command()
 def pin(
     base: Annotated[bool, typer.Option("--base/--no-base", help="Take the newest base image, too.")] = True,
+    checksums: Annotated[
+        bool,
+        typer.Option(
+            "--checksums/--no-checksums",
+            help="Ask for the checksums of new releases. Without them, no image can be built of these.",
+        ),
+    ] = True,
     json: shared.Json = False,
 ) -> None:
     """Bring docker/pins.json up to date with the lock files and with what the programs' projects released."""
@@ -174,7 +181,7 @@ def pin(
     terminal = Terminal(json_output=json)
     pins = read_pins()
     image = pinning.newest_base(pins.base) if base else pins.base
-    renewed = pinning.renewed(pins, pinning.lock_text(), pinning.fetch, image)
+    renewed = pinning.renewed(pins, pinning.lock_text(), pinning.fetch if checksums else None, image)
     write_pins(renewed)
     terminal.result(renewed.model_dump())
     terminal.say("Nothing has changed." if renewed == pins else "docker/pins.json is written: review it and commit it.")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from aphex.errors import UsageError
 from sandbox.certificates import host_ca_bundle
+from sandbox.images.platforms import host_platform
 from sandbox.images.settings import PASSED_ON, BuildSettings
 
 Tool = Literal["docker", "buildah"]
@@ -105,6 +106,11 @@ class ImageOptions:
             raise UsageError("--base-image and --debootstrap exclude each other.")
         if self.debootstrap and self.tool == "docker":
             raise UsageError("--debootstrap works with buildah only.", hint="Add --tool buildah.")
+        if self.debootstrap and self.platforms != (host_platform(),):
+            raise UsageError(
+                "--debootstrap makes the base for this machine's kind alone.",
+                hint=f"Add --platform {host_platform()}, or name a base image that has the others: --base-image.",
+            )
         wrong = [name for name in self.platforms if name not in PLATFORMS]
         if wrong or not self.platforms:
             message = f"{', '.join(wrong)} cannot be built." if wrong else "No platform was named."
@@ -123,5 +129,5 @@ def build_settings(options: ImageOptions, environment: Mapping[str, str]) -> Bui
     inherited = {name: environment[name] for name in PASSED_ON if environment.get(name)}
     return BuildSettings(
         environment={**inherited, **options.network.environment()},
-        certificates=options.ca_bundle or host_ca_bundle(),
+        certificates=tuple(filter(None, (host_ca_bundle(), options.ca_bundle))),
     )

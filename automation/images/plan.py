@@ -48,10 +48,8 @@ class PlannedImage:
 
     @property
     def repository(self) -> str:
-        """Where it goes: `HOST/aphex-builder`, or `HOST/PREFIX/builder` as the cluster stack calls its repositories."""
-        if self.registry is None:
-            return self.name
-        return f"{self.registry}/{self.name.removeprefix('aphex-') if '/' in self.registry else self.name}"
+        """Where it goes, such as `HOST/PREFIX/aphex-builder`; without a registry its name."""
+        return "/".join(filter(None, (self.registry, self.name)))
 
     @property
     def reference(self) -> str:

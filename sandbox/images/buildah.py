@@ -16,6 +16,8 @@ from sandbox.toolchain import program
 from sandbox.toolchain.cache import Report
 
 _KEPT_VERSIONS = 3
+# What the kernel says of a program for another processor.
+_FOREIGN = "exec format error"
 _STEP = re.compile(r"STEP (\d+)/(\d+): (\w+)")
 
 
@@ -90,7 +92,15 @@ class Buildah:
                 if step := _STEP.search(line):
                     self._report(f"image {image.name}: step {step[1]} of {step[2]}, {step[3]}")
 
-            self(*words, str(image.sources), label=f"building {image.name}", on_line=on_line)
+            try:
+                self(*words, str(image.sources), label=f"building {image.name}", on_line=on_line)
+            except ImageBuildError as error:
+                if platform and _FOREIGN in error.message.lower():
+                    error.hint = (
+                        f"This machine cannot run programs of {platform}. Register QEMU with its kernel (Debian: apt "
+                        "install qemu-user-static), or build where docker with buildx does, or for fewer platforms."
+                    )
+                raise
 
     @contextmanager
     def container(self, base: str = "scratch") -> Iterator[str]:

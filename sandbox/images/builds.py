@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import platform as machine
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
-from aphex.errors import UsageError
 from sandbox.images.base import build_base
 from sandbox.images.buildah import Buildah
+from sandbox.images.platforms import host_platform
 from sandbox.images.recipes import BuiltImage, DebianBase, PulledImage
 from sandbox.images.settings import BuildSettings, host_settings
 from sandbox.toolchain.cache import Report, locked
 from sandbox.toolchain.progress import duration
-
-_ARCHITECTURES: Mapping[str, str] = MappingProxyType({"x86_64": "amd64", "aarch64": "arm64"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +42,6 @@ class Builds:
 
         Raises:
             ImageBuildError: a build failed.
-            UsageError: the base from Debian packages is asked for another architecture than this machine's.
         """
         foreign = "" if platform in ("", host_platform()) else platform
         local = local_name(image.name, image.tag(), foreign)
@@ -64,11 +59,7 @@ class Builds:
             return self.image(base, platform)
         if isinstance(base, PulledImage):
             return base.reference
-        if platform:
-            raise UsageError(
-                f"A base from Debian packages is made for {host_platform()} here, not for {platform}.",
-                hint="Give a base image that has the platform, or leave the platform out.",
-            )
+        assert not platform, "debootstrap makes this machine's kind"
         local = local_name(base.name, base.tag())
         if not self.buildah.has(local):
             build_base(self.buildah, local, base.packages, self.archives, self.report)
@@ -89,12 +80,6 @@ def builds(cache: Path, report: Report, doing: str, settings: BuildSettings | No
         buildah = Buildah(cache, report)
         buildah.recover()
         yield Builds(buildah=buildah, settings=settings or host_settings(), archives=cache / "archives", report=report)
-
-
-def host_platform() -> str:
-    """The platform of images that this machine runs without emulation."""
-    name = machine.machine()
-    return f"linux/{_ARCHITECTURES.get(name, name)}"
 
 
 def repository(name: str) -> str:

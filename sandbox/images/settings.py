@@ -6,7 +6,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,18 +44,18 @@ class BuildSettings:
 
     Attributes:
         environment: variables of the build's package managers.
-        certificates: the authorities that they are to trust; None for those of the base image.
+        certificates: files of the authorities that they are to trust; none for those of the base image.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    certificates: Path | None = None
+    certificates: tuple[Path, ...] = ()
 
     def script(self) -> str:
         """Shell assignments that make a build's package managers use these settings."""
         settings = dict(self.environment)
         if "PIP_INDEX_URL" in settings:
             settings.setdefault("UV_DEFAULT_INDEX", settings["PIP_INDEX_URL"])
-        if self.certificates is not None:
+        if self.certificates:
             settings |= dict.fromkeys(_CERTIFICATE_VARIABLES, _PLACE_OF_CERTIFICATES)
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
 
@@ -66,16 +66,22 @@ class BuildSettings:
         Args:
             folder: where they are made; by default the system's folder for such files.
         """
-        with tempfile.NamedTemporaryFile("w", dir=folder) as settings:
-            settings.write(self.script())
-            settings.flush()
-            files = {ENVIRONMENT: Path(settings.name)}
-            yield files | ({CERTIFICATES: self.certificates} if self.certificates is not None else {})
+        contents = {ENVIRONMENT: self.script()}
+        if self.certificates:
+            contents[CERTIFICATES] = "\n".join(path.read_text() for path in self.certificates)
+        with ExitStack() as stack:
+            files = {}
+            for name, content in contents.items():
+                file = stack.enter_context(tempfile.NamedTemporaryFile("w", dir=folder))
+                file.write(content)
+                file.flush()
+                files[name] = Path(file.name)
+            yield files
 
 
 def host_settings(environment: Mapping[str, str] = os.environ) -> BuildSettings:
     """The settings of this machine: what its environment says to package managers, and the authorities it trusts."""
     return BuildSettings(
         environment={name: environment[name] for name in PASSED_ON if environment.get(name)},
-        certificates=host_ca_bundle(),
+        certificates=tuple(filter(None, (host_ca_bundle(),))),
     )

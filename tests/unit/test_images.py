@@ -167,7 +167,7 @@ def test_the_cdk_cli_is_pinned_by_its_checksum() -> None:
 def test_build_settings_reach_the_package_managers_whatever_is_in_them(tmp_path: Path) -> None:
     environment = {"PIP_INDEX_URL": "https://user:it's$HOME@mirror.test/simple"}
     settings = tmp_path / "settings"
-    settings.write_text(BuildSettings(environment=environment, certificates=tmp_path).script())
+    settings.write_text(BuildSettings(environment=environment, certificates=(tmp_path,)).script())
     shown = subprocess.run(
         ["sh", "-c", f'. {settings}; printf \'%s\n\' "$PIP_INDEX_URL" "$UV_DEFAULT_INDEX" "$SSL_CERT_FILE"'],
         capture_output=True,

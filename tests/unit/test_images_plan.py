@@ -85,6 +85,7 @@ def test_every_choice_that_changes_the_content_changes_the_tag(tmp_path: Path) -
     [
         (ImageOptions(base_image="x", debootstrap=True), "--base-image and --debootstrap exclude each other."),
         (ImageOptions(debootstrap=True, tool="docker"), "--debootstrap works with buildah only."),
+        (ImageOptions(debootstrap=True), "--debootstrap makes the base for this machine's kind alone."),
         (ImageOptions(platforms=("linux/s390x",)), "linux/s390x cannot be built."),
         (ImageOptions(platforms=()), "No platform was named."),
         (ImageOptions(programs=SOURCES), "A folder of programs is for one platform."),
@@ -105,6 +106,18 @@ def test_an_address_with_a_password_is_refused_as_an_option_and_taken_from_the_e
     assert "PIP_INDEX_URL" in caught.value.hint
     settings = build_settings(ImageOptions(), {"PIP_INDEX_URL": secret, "HOME": "/x"})
     assert settings.environment == {"PIP_INDEX_URL": secret}
+
+
+def test_the_authorities_of_a_company_come_besides_those_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "machine.pem").write_text("machine's")
+    (tmp_path / "own.pem").write_text("own")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "machine.pem"))
+    settings = build_settings(ImageOptions(ca_bundle=tmp_path / "own.pem"), {})
+    with settings.files() as files:
+        assert files["certificates"].read_text() == "machine's\nown"
+        assert "SSL_CERT_FILE=/run/secrets/certificates" in files["build-environment"].read_text()
 
 
 def test_a_proxy_is_told_in_every_spelling_that_programs_read() -> None:
@@ -196,8 +209,8 @@ def test_buildx_builds_all_platforms_with_a_bill_of_materials_and_provenance(
     ]
     assert built["fs"] == "0"
     assert [each.pinned for each in made] == [
-        f"{REGISTRY}/builder@sha256:aphex-builder",
-        f"{REGISTRY}/deployer@sha256:aphex-deployer",
+        f"{REGISTRY}/aphex-builder@sha256:aphex-builder",
+        f"{REGISTRY}/aphex-deployer@sha256:aphex-deployer",
     ]
     definition = json.loads((tmp_path / "definition.json").read_text())
     assert definition["target"]["aphex-deployer"]["platforms"] == ["linux/amd64", "linux/arm64"]

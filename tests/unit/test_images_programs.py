@@ -20,6 +20,7 @@ import pytest
 from aphex.errors import AphexError
 from automation.images import pinning
 from automation.images.pins import read_pins, write_pins
+from sandbox import toolchain
 from sandbox.images.recipes import PINS, SOURCES
 from sandbox.toolchain.bundles import KUBERNETES, PULUMI
 
@@ -38,7 +39,7 @@ def test_the_pinned_versions_are_those_of_the_locks_and_of_the_tests() -> None:
         "kubectl": KUBERNETES,
         "pulumi-resource-aws": pinning.locked_version("pulumi-aws", LOCK),
         "pulumi-resource-kubernetes": pinning.locked_version("pulumi-kubernetes", LOCK),
-    }, "bring them up to date: python -m automation images pin"
+    }, "bring them up to date: python -m automation images pin (--no-base --no-checksums without a network)"
 
 
 def test_the_images_have_the_sdks_that_the_plugins_belong_to() -> None:
@@ -88,6 +89,14 @@ def test_new_versions_get_the_checksums_that_their_projects_released() -> None:
     # What is pinned already is not asked for again.
     assert not [each for each in asked if "kubectl" in each]
     assert pinning.renewed(made, lock, pytest.fail, made.base) == made
+
+
+def test_without_a_network_new_versions_are_pinned_without_their_checksums() -> None:
+    pins = read_pins()
+    made = pinning.renewed(pins, "pulumi-aws==9.9.9\npulumi-kubernetes==8.8.8\n", None, pins.base)
+    assert {file.sha256 for file in made.programs[2].files.values()} == {None}
+    assert made.programs[1] == pins.programs[1]
+    assert pinning.renewed(pins, LOCK, None, pins.base) == pins
 
 
 def test_a_release_that_does_not_list_its_own_file_is_not_pinned() -> None:
@@ -197,6 +206,41 @@ def test_the_programs_are_laid_out_with_their_plugins_and_what_they_are(pins: Pa
     assert {said for _, said in mirror.asked} == {"Basic " + base64.b64encode(b"ci:p@ss").decode()}
     assert "p@ss" not in done.stdout
     assert "p%40ss" not in done.stdout
+
+
+@pytest.mark.engine
+def test_pulumi_finds_the_plugins_where_the_image_has_them(tmp_path: Path, mirror: Mirror) -> None:
+    pulumi = toolchain.ensure("pulumi").path("pulumi").read_bytes()
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        member = tarfile.TarInfo("pulumi-resource-aws")
+        member.mode = 0o755
+        member.size = len(b"the plugin")
+        tar.addfile(member, io.BytesIO(b"the plugin"))
+    programs = []
+    for name, version, file, body in (
+        ("pulumi", PULUMI, "pulumi", pulumi),
+        ("pulumi-resource-aws", "7.0.0", "pulumi-resource-aws.tar.gz", archive.getvalue()),
+    ):
+        mirror.files[f"/releases.test/{file}"] = body
+        pin = {"url": f"https://releases.test/{file}", "sha256": hashlib.sha256(body).hexdigest()}
+        programs.append({"name": name, "version": version, "files": {"arm64": pin}})
+    (tmp_path / "pins.json").write_text(json.dumps({"base": "x", "programs": programs}))
+    done = download(tmp_path / "pins.json", mirror.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    # As the image's Dockerfile does it.
+    (tmp_path / "home/.pulumi").mkdir(parents=True)
+    (tmp_path / "home/.pulumi/plugins").symlink_to(tmp_path / "programs/plugins")
+    listed = subprocess.run(
+        [tmp_path / "programs/bin/pulumi", "plugin", "ls", "--json"],
+        env={"PULUMI_HOME": str(tmp_path / "home/.pulumi"), "PATH": "/usr/bin:/bin", "PULUMI_SKIP_UPDATE_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = [(each["name"], each["version"]) for each in json.loads(listed.stdout)]
+    assert found == [("aws", "7.0.0")]
 
 
 def test_a_second_build_downloads_nothing(pins: Path, mirror: Mirror) -> None:

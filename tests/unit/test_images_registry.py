@@ -21,7 +21,9 @@ from automation.images.plan import PlannedImage, planned
 from automation.images.publish import MadeImage, make
 from automation.images.tools import Buildah
 from sandbox import toolchain
+from sandbox.images.buildah import ImageBuildError
 from sandbox.images.ensure import Pushes
+from sandbox.images.platforms import host_platform
 from sandbox.images.recipes import BuiltImage, PulledImage, ScratchImage
 from tests.support.image_registry import TOKEN, image_registry
 
@@ -166,3 +168,19 @@ def test_what_is_built_here_is_not_built_again(sources: Path, tmp_path: Path) ->
     again = made(sources, tmp_path, None, said)
     assert (again.unchanged, again.digest, again.files) == (True, first.digest, first.files)
     assert said == [f"{first.tagged}: unchanged, it is there"]
+
+
+def test_a_step_that_this_machine_cannot_run_is_told_with_the_way_out(sources: Path, tmp_path: Path) -> None:
+    toolchain.host_packages()
+    foreign = next(platform for platform in PLATFORMS if platform != host_platform())
+    with (sources / "docker/small/Dockerfile").open("a") as dockerfile:
+        dockerfile.write('\nCOPY program /bin/sh\nRUN ["/bin/sh"]\n')
+    # The smallest file that the kernel takes for a program, of a processor that nobody has.
+    (sources / "program").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xff\xee\x01" + bytes(43))
+    (sources / "program").chmod(0o755)
+    one = planned(small(sources, None).image, (foreign,), None, "1.0.0")
+    options = ImageOptions(platforms=(foreign,), output=tmp_path / "out")
+    with pytest.raises(ImageBuildError) as caught:
+        make([one], options, read_pins(), print, Buildah(tmp_path / "cache/images"))
+    assert "exec format error" in caught.value.message
+    assert caught.value.hint.startswith(f"This machine cannot run programs of {foreign}.")
