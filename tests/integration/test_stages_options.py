@@ -76,6 +76,7 @@ class World:
     path: str
     endpoint: str
     stage: str = ""
+    commit: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def deploy(
@@ -100,12 +101,17 @@ class World:
         sha = self.pod.repository.commit(
             {".gitignore": "dist\n", "aphex-config.yaml": json.dumps(config), **made, **(files or {})}
         )
-        self.stage = f"deploy-{sha[:8]}"
         assert self.pod.run("build", sha, f"build-{sha[:8]}").exit_code == 0
+        self.commit = sha
+        return self.again("deploy")
+
+    def again(self, name: str) -> Ended:
+        """Deploy the last commit by a stage of a name of its own."""
+        self.stage = f"{name}-{self.commit[:8]}"
         self.asked.clear()
         return self.pod.run(
             "environment",
-            sha,
+            self.commit,
             self.stage,
             APHEX_ENVIRONMENT="dev",
             APHEX_OUTPUTS_PARAMETER=str(self.pod.folder / "outputs.json"),
@@ -152,7 +158,7 @@ def tags(stack: dict[str, Any]) -> dict[str, str]:
     return {each["Key"]: each["Value"] for each in stack["Tags"]}
 
 
-def test_stacks_in_a_cdk_stage_with_parameters_and_tags(world: World) -> None:
+def test_stacks_in_a_cdk_stage_with_parameters_and_tags_and_then_without_changes(world: World) -> None:
     ended = world.deploy(
         [
             {"name": "Live/Net", "parameters": {"Shown": "given = with, signs"}},
@@ -180,7 +186,19 @@ def test_stacks_in_a_cdk_stage_with_parameters_and_tags(world: World) -> None:
     assert {name: (each["status"], each["changed"]) for name, each in records.items()} == dict.fromkeys(
         ("Live/Net", "Live/Web", "Alone"), ("succeeded", True)
     )
-    assert world.pod.json(f"runs/{RUN}/outputs/dev.json")["Live/Net"]["Topic"].startswith("arn:aws:sns:")
+    outputs = world.pod.json(f"runs/{RUN}/outputs/dev.json")
+    assert outputs["Live/Net"]["Topic"].startswith("arn:aws:sns:")
+
+    again = world.again("again")
+    assert again.exit_code == 0, again.output
+    assert [line.partition(" (")[0] for line in again.output.splitlines() if "has no changes" in line] == [
+        "    Live/Net has no changes",
+        "    Live/Web has no changes",
+        "    Alone has no changes",
+    ]
+    assert (world.requests("UpdateStack"), world.requests("CreateStack")) == ([], [])
+    assert [each["changed"] for each in world.pod.item()["stacks"]["dev"].values()] == [False, False, False]
+    assert world.pod.json(f"runs/{RUN}/outputs/dev.json") == outputs
 
 
 def test_express_is_what_cloudformation_is_asked_for(world: World) -> None:

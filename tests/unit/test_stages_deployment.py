@@ -83,8 +83,12 @@ def test_all_missing_stacks_are_named_with_those_that_there_are(tmp_path: Path) 
 def test_a_stack_bound_to_another_account_is_refused(tmp_path: Path) -> None:
     assembly = read_assembly(write_assembly(tmp_path, "A", account="999999999999"), "app")
     wanted = environment("A")
-    with pytest.raises(WrongAccount, match="999999999999"):
+    with pytest.raises(WrongAccount) as caught:
         deployment_plan(wanted, [(wanted.stacks[0], assembly)])
+    assert (caught.value.message, caught.value.hint) == (
+        "The stack A is bound to account 999999999999, but the environment dev is account 222222222222.",
+        "Let the app take CDK_DEFAULT_ACCOUNT, or the account from its context.",
+    )
 
 
 def test_the_app_is_the_nearest_folder_with_a_cdk_json(tmp_path: Path) -> None:

@@ -100,6 +100,25 @@ def test_stacks_that_cannot_be_deployed_are_all_named_before_anything_is_begun(w
     assert (world.statuses, world.recorded) == (before, {})
 
 
+def test_a_stack_that_needs_one_that_nobody_deployed_is_told_so(world: World) -> None:
+    stacks = {"Net": EXPORTER, "Cow": imported("the-export")}
+    ended = world.deploy(stacks, ["Cow"], needs={"Cow": ["Net"]})
+    needed = (
+        "Cow depends on Net, which is not among the environment's stacks and is not deployed by it. "
+        "Add it before Cow, or deploy it otherwise."
+    )
+    assert f"warning: {needed}" in ended.output.splitlines()
+    assert (ended.exit_code, world.told[:2]) == (
+        1,
+        (
+            "DeploymentFailed",
+            "The deployment of Cow failed with exit status 1.\n"
+            "Topic (AWS::SNS::Topic) CREATE_FAILED: No export named the-export found.\n"
+            f"{needed}\nNet does not exist in the account.",
+        ),
+    )
+
+
 def test_a_deployment_that_does_not_end_is_ended_and_the_time_it_had_is_named(world: World) -> None:
     # What comes before the deployment is quick; what is deployed never ends.
     world.speak('echo "Cow: deploying... [1/2]"; exec sleep 600')
