@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from automation.bootstrap.costs import Cost, cluster_costs, pipeline_costs, total
 from automation.bootstrap.step import Step
 from automation.bootstrap.steps.accounts import AccountsStep, SandboxAccountsStep
-from automation.bootstrap.steps.cluster import EksStep, ExistingStep, KubeconfigStep, SandboxStep
+from automation.bootstrap.steps.cluster import EksStep, ExistingStep, KubeconfigStep, SandboxStep, StandInsStep
 from automation.bootstrap.steps.first_run import FirstRunStep
 from automation.bootstrap.steps.images import ConfiguredStep, EcrImagesStep, SandboxImagesStep, publish_images
 from automation.bootstrap.steps.pipeline import PipelineStep
@@ -49,7 +49,8 @@ def steps_of(context: Context, *, url: str | None, kubeconfig: Path, run: bool) 
             EcrImagesStep(context=context, publish=publish_images),
         ]
     else:
-        before += [state, ExistingStep(context=context), ConfiguredStep(context=context)]
+        beside: list[Step] = [StandInsStep(context=context)] if context.in_sandbox else []
+        before += [*beside, state, ExistingStep(context=context), ConfiguredStep(context=context)]
     accounts: Step = SandboxAccountsStep(context=context) if context.in_sandbox else AccountsStep(context=context)
     after: list[Step] = [accounts, PipelineStep(context=context), WebhookStep(context=context, url=url)]
     return [*before, *after, *([FirstRunStep(context=context)] if run else [])]

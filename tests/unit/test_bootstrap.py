@@ -15,6 +15,7 @@ from automation.bootstrap.plan import plan, steps_of
 from automation.bootstrap.runner import GOES_ON, StepFailed, carry_out, look
 from automation.bootstrap.step import Finding, Step, blocked, by_hand, done, to_do
 from automation.console import Terminal
+from automation.target import choose
 from tests.support.aws_stand_in import ACCOUNT, REGION
 from tests.support.bootstrap import (
     CLUSTERS,
@@ -84,6 +85,9 @@ def test_every_target_has_its_steps_in_their_order(tmp_path: Path) -> None:
     assert names("existing") == ["prerequisites", "state", "cluster", "images", *after]
     assert names("sandbox") == names(None) == ["prerequisites", "cluster", "state", "images", *after]
     assert names("sandbox", run=False)[-1] == "webhook"
+    beside = context(tmp_path, choice=choose(None, "context:kind-aphex", "sandbox", "default"), account=None)
+    found = [each.name for each in steps_of(beside, url=None, kubeconfig=tmp_path / "config", run=True)]
+    assert found == ["prerequisites", "stand-ins", "state", "cluster", "images", *after]
 
 
 def test_a_plan_says_where_what_and_for_how_much(tmp_path: Path) -> None:

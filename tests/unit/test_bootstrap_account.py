@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from automation.bootstrap.account.plan import RoleIsNotOurs, bootstrap_arguments
 from automation.bootstrap.account.request import AccountRequest, administrator, check_request
 from tests.support.aws_stand_in import ACCOUNT
 
+ROOT = Path(__file__).parents[2]
 TARGET, REGION = "222222222222", "eu-west-1"
 POLICY = f"arn:aws:iam::{TARGET}:policy/what-stacks-need"
 BOUNDARY = f"arn:aws:iam::{TARGET}:policy/team/boundary"
@@ -273,3 +277,26 @@ def test_the_configuration_that_follows_is_told() -> None:
         "    role: arn:aws:iam::222222222222:role/aphex-tester",
         "Then push, or: python -m automation up",
     ]
+
+
+def test_the_command_line_tells_all_that_is_wrong_and_does_nothing() -> None:
+    words = [
+        "bootstrap",
+        "account",
+        "222",
+        "--region",
+        "eu-west-9",
+        "--pipeline",
+        "shop",
+        "--pipeline-account",
+        ACCOUNT,
+    ]
+    shown = subprocess.run(
+        [sys.executable, "-m", "automation", *words], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (shown.returncode, shown.stdout) == (2, "")
+    lines = shown.stderr.splitlines()
+    assert lines[0] == 'Error: "222" is not an account: it has twelve digits.'
+    assert lines[1].startswith('"eu-west-9" is not an AWS region.')
+    assert lines[2].startswith("What may CloudFormation do in the account when it deploys?")
+    assert lines[3] == "Nothing was done."

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aphex.errors import AphexError
-from aphex.loader import parse_config
+from aphex.loader import load_cluster_config, parse_config
 from automation.bootstrap.context import Context
 from automation.bootstrap.runner import GOES_ON, StepFailed, carry_out
 from automation.bootstrap.step import Finding, Step, done, to_do
@@ -52,6 +52,14 @@ def test_a_cluster_elsewhere_needs_images_that_are_named(tmp_path: Path) -> None
     assert images.ConfiguredStep(context=context(tmp_path, target="existing")).check().state == "blocked"
     named = CONFIG.replace("name: shop,", "name: shop, images: {builder: 'r/b:1', deployer: 'r/d:1'},")
     assert images.ConfiguredStep(context=context(tmp_path, target="existing", text=named)).check().state == "done"
+
+
+def test_images_are_built_for_the_nodes_that_the_cluster_s_file_describes() -> None:
+    built = {file.stem: images.platforms_of(load_cluster_config(file)) for file in CLUSTERS}
+    assert built["smallest"] == ("linux/amd64",)
+    assert set(built["node-groups"]) <= {"linux/amd64", "linux/arm64"}
+    assert built["node-groups"] != ()
+    assert images.platforms_of(None) == ()
 
 
 def place(**changes: Any) -> accounts.Place:
@@ -246,8 +254,9 @@ def eks_world(here: Context, aws: AwsStandIn, file: Path, hook: Step, fail: Call
         for image in ("builder", "deployer"):
             aws.client("ecr").create_repository(repositoryName=f"{NAME}/aphex-{image}")
 
-    def publish(registry: str, _report: Callable[[str], None]) -> None:
+    def publish(registry: str, platforms: tuple[str, ...], _report: Callable[[str], None]) -> None:
         fail("images")
+        assert platforms == images.platforms_of(here.cluster())
         assert registry == f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{NAME}"
         for image in ("builder", "deployer"):
             manifest = json.dumps({"schemaVersion": 2, "config": {"digest": f"sha256:{image}"}, "layers": []})

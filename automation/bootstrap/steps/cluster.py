@@ -46,6 +46,32 @@ class SandboxStep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StandInsStep:
+    """What stands in for AWS and for a git host, as one process of this machine, beside a cluster that is elsewhere."""
+
+    context: Context
+    name: str = "stand-ins"
+    title: str = "AWS stand-in and git host"
+    makes: str = "one process of this machine, which the cluster's pods have to reach"
+
+    def check(self) -> Finding:
+        """Whether it serves."""
+        from sandbox import lifecycle
+
+        status = lifecycle.status(self.context.options.name)
+        return done("both answer") if status.ready else to_do("they do not run")
+
+    def do(self) -> None:
+        """Start it, or start it again as it was."""
+        from automation.sandbox_target import SandboxReporter
+        from sandbox import services
+
+        services.start(
+            self.context.options.name, self.context.choice.context or "", SandboxReporter(self.context.terminal)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class EksStep:
     """A cluster of the cluster stack, made.
 

@@ -11,10 +11,11 @@ from automation.bootstrap.context import Context, NotThereYet
 from automation.bootstrap.step import Finding, blocked, done, to_do
 
 if TYPE_CHECKING:
+    from aphex.cluster_config import ClusterConfig
     from sandbox.state import StandIns
 
-# Builds and pushes to a registry, `HOST/PREFIX`.
-PublishImages = Callable[[str, Callable[[str], None]], object]
+# Builds for platforms such as linux/amd64, none for all, and pushes to a registry, `HOST/PREFIX`.
+PublishImages = Callable[[str, tuple[str, ...], Callable[[str], None]], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ class EcrImagesStep:
         outputs = self.context.cluster_outputs()
         if outputs is None:
             raise AphexError("There is no cluster yet.")
-        self.publish(registry_of(outputs), self.context.terminal.say)
+        self.publish(registry_of(outputs), platforms_of(self.context.cluster()), self.context.terminal.say)
 
     def _newest(self, outputs: Mapping[str, Any]) -> list[str]:
         from automation.eks_target import newest_image
@@ -129,9 +130,22 @@ def registry_of(outputs: Mapping[str, Any]) -> str:
     return str(outputs["builder_repository"]).rpartition("/")[0]
 
 
-def publish_images(registry: str, report: Callable[[str], None]) -> object:
+def platforms_of(config: ClusterConfig | None) -> tuple[str, ...]:
+    """The platforms of a cluster's nodes, where its file says them; none when it does not.
+
+    Building for a processor that this machine does not have takes long, and what no node has need not be built.
+    """
+    if config is None:
+        return ()
+    scaling = config.autoscaling
+    groups = [group.architecture for group in scaling.node_groups]
+    found = scaling.auto.architectures if scaling.mode == "auto" else groups
+    return tuple(f"linux/{architecture}" for architecture in dict.fromkeys(found))
+
+
+def publish_images(registry: str, platforms: tuple[str, ...], report: Callable[[str], None]) -> object:
     """Build the images of this version and push them, unless they are there."""
-    from automation.images.options import ImageOptions
+    from automation.images.options import PLATFORMS, ImageOptions
     from automation.images.publish import publish
 
-    return publish(ImageOptions(registry=registry), report)
+    return publish(ImageOptions(registry=registry, platforms=platforms or PLATFORMS), report)
