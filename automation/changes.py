@@ -201,7 +201,8 @@ def _properties(metadata: StepEventMetadata) -> tuple[PropertyChange, ...]:
 
 def complaint_of(message: str, urn: str = "") -> Complaint:
     """A diagnostic as a person reads it: without the trace of a program's exception, and with the resource's name."""
-    lines = [line for line in message.removeprefix("error: ").strip().splitlines() if line.strip()]
+    told = message.removeprefix("error: ").removeprefix("Preview failed: ")
+    lines = [line for line in told.strip().splitlines() if line.strip()]
     if any(line.lstrip().startswith("Traceback (most recent call last)") for line in lines):
         # What follows the last line of code is the exception itself.
         code = max(index for index, line in enumerate(lines) if line.lstrip().startswith(("File ", "Traceback")))

@@ -10,13 +10,13 @@ from aphex.errors import AphexError, UsageError
 from aphex.names import ClusterNames
 from automation import changes
 from automation.access import AwsAccess
-from automation.changes import EventLog, ResourceChange
+from automation.changes import ResourceChange
 from automation.cluster_upgrade import Versions, plan_upgrades, refusals, versions_of, wanted_versions
 from automation.data_loss import Consent, Loss, losses, protected_urns
-from automation.guard import guard
+from automation.guard import guard, look_ahead
 from automation.home import StackHome
 from automation.operation import operate
-from automation.stack import StackMissing, failure, open_home, stack_outputs
+from automation.stack import StackMissing, open_home, stack_outputs
 from automation.state_bucket import ensure_state_bucket, secure, stacks
 from automation.state_key import ensure_state_key, secrets_provider
 from automation.target import state_backend, state_bucket
@@ -180,20 +180,12 @@ def preview_cluster(
         UpgradeRefused: the file asks for a version that cannot be reached from the one that runs.
         DeploymentError: the program or a provider failed.
     """
-    from pulumi.automation import CommandError
-
     home = home or home_of(config)
     prepare_state(home)
     with open_home(home, program or _program(config)) as opened:
         before = dict(opened.stack.export_stack().deployment or {})
         upgrades = _upgrades(config, before)
-        log = EventLog()
-        try:
-            with terminal.step("Comparing the cluster with its file"):
-                opened.stack.preview(on_event=log.add, suppress_progress=True, color="never")
-        except CommandError as error:
-            raise failure(f"Previewing {home.title}", error, log) from error
-    found = tuple(changes.planned(log.steps))
+        found = tuple(look_ahead(opened, terminal))
     return ClusterResult(
         cluster=config.name,
         changes=found,

@@ -113,6 +113,8 @@ def run_preview(options: TargetOptions, terminal: Terminal, *, save: Path | None
         terminal.show(changes_table(found.changes))
     terminal.show(sentence(found.changes, would=True))
     tell_consequences(found, terminal)
+    if save is not None and not found.plan:
+        raise AphexError("There is no plan to save: what the changes would lose is protected.")
     if save is not None:
         SavedPlan(
             pipeline=found.pipeline,

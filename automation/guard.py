@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aphex.errors import AphexError
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from automation.stack import OpenStack
 
 EKS_CLUSTER = "aws:eks/cluster:Cluster"
+_PROTECTED = re.compile(r'resource "(?P<urn>urn:[^"]+)" cannot be (?P<operation>deleted|replaced)\b.*\bprotected')
 # What AWS itself does not delete before something is lifted.
 GUARDED = (BUCKET, TABLE, EKS_CLUSTER)
 
@@ -42,18 +45,25 @@ def guard(
         DataLossRefused: data would be lost and may not be.
         DeploymentError: the engine cannot tell what it would do.
     """
-    held = holders(deployment)
-    if not held:
+    if not holders(deployment):
         return
-    planned = would_change(opened, terminal) if known is None else known
-    found = losses(planned, protected_urns(deployment))
-    agree_to_losses(found, opened.home, consent, terminal)
-    if found:
+    protected = protected_urns(deployment)
+    lifted: set[str] = set()
+    while True:
+        planned = look_ahead(opened, terminal) if known is None else known
+        found = [loss for loss in losses(planned, protected) if loss.change.urn not in lifted]
+        agree_to_losses(found, opened.home, consent, terminal)
+        if not found:
+            return
         release(opened, found, deployment)
+        lifted |= {loss.change.urn for loss in found}
+        if known is not None or not any(loss.protected for loss in found):
+            return
+        # What is protected keeps the engine from seeing the whole: it looks again without.
 
 
-def would_change(opened: OpenStack, terminal: Terminal) -> list[ResourceChange]:
-    """What the engine would do.
+def look_ahead(opened: OpenStack, terminal: Terminal, plan: Path | None = None) -> list[ResourceChange]:
+    """What the engine would do, and would but for a resource's protection; with a file for its plan, the plan too.
 
     Raises:
         DeploymentError: the program or a provider failed.
@@ -61,12 +71,35 @@ def would_change(opened: OpenStack, terminal: Terminal) -> list[ResourceChange]:
     from pulumi.automation import CommandError
 
     log = EventLog()
+    file = str(plan) if plan is not None else None
     try:
         with terminal.patience(f"Comparing {opened.home.title} with its configuration"):
-            opened.stack.preview(on_event=log.add, suppress_progress=True, color="never")
+            opened.stack.preview(on_event=log.add, plan=file, suppress_progress=True, color="never")
     except CommandError as error:
-        raise failure(f"Previewing {opened.home.title}", error, log) from error
+        blocked = [blocked_change(complaint.message) for complaint in log.complaints]
+        if not blocked or None in blocked:
+            raise failure(f"Deploying {opened.home.title}", error, log) from error
+        known = changes.planned(log.steps)
+        urns = {each.urn for each in known}
+        return [*known, *(each for each in blocked if each is not None and each.urn not in urns)]
     return changes.planned(log.steps)
+
+
+def blocked_change(message: str) -> ResourceChange | None:
+    """The change that the engine refuses because the resource is protected; None for any other complaint.
+
+    The words are those of pkg/resource/deploy/step_generator.go.
+    """
+    found = _PROTECTED.search(" ".join(message.split()))
+    if found is None:
+        return None
+    urn = found.group("urn")
+    return ResourceChange(
+        operation=found.group("operation").removesuffix("d"),
+        type=urn.split("::")[2].rpartition("$")[2],
+        name=urn.rsplit("::", 1)[-1],
+        urn=urn,
+    )
 
 
 def release(opened: OpenStack, found: Sequence[Loss], deployment: Mapping[str, Any]) -> None:
@@ -113,3 +146,4 @@ def _unprotect_table(dynamodb: Any, name: str) -> None:
 def _unprotect_cluster(eks: Any, name: str) -> None:
     if eks.describe_cluster(name=name)["cluster"].get("deletionProtection"):
         eks.update_cluster_config(name=name, deletionProtection=False)
+        eks.get_waiter("cluster_active").wait(name=name)  # nothing else may be done to it before

@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from automation import changes
-from automation.changes import EventLog, ResourceChange
+from automation.changes import ResourceChange
 from automation.data_loss import Loss, losses, protected_urns
+from automation.guard import look_ahead
 from automation.left_behind import LeftBehind, deployed_before, left_behind
 from automation.ownership import check_cluster
-from automation.stack import failure, open_stack, stack_outputs
+from automation.stack import open_stack, stack_outputs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +31,8 @@ class PreviewResult:
     Attributes:
         pipeline: which pipeline it is.
         changes: each resource that would be changed.
-        plan: Pulumi's update plan, by which exactly these changes can be applied.
+        plan: Pulumi's update plan, by which exactly these changes can be applied; empty when something
+            protected keeps the engine from making one.
         salt: what the plan's secrets are encrypted with, beside the passphrase.
         losses: those of the changes by which data would be lost.
         left: what the pipeline had deployed and would not deploy any more; it stays.
@@ -61,26 +63,18 @@ def preview(target: Target, config: PipelineConfig, terminal: Terminal) -> Previ
         DeploymentError: the program or a provider failed.
     """
     from aphex_platform.program import deployed_environments
-    from pulumi.automation import CommandError
 
-    what = f"Previewing the pipeline {target.settings.pipeline}"
     with open_stack(target, config) as opened, TemporaryDirectory(prefix="aphex-plan-") as folder:
         plan = Path(folder) / "plan.json"
-        log = EventLog()
         before = opened.stack.export_stack().deployment or {}
         check_cluster(target.settings, stack_outputs(before))
         salt = opened.salt(before)
         opened.use_salt(salt)
-        try:
-            with terminal.step("Comparing the pipeline with its configuration"):
-                opened.stack.preview(on_event=log.add, plan=str(plan), suppress_progress=True, color="never")
-        except CommandError as error:
-            raise failure(what, error, log) from error
-        found = tuple(changes.planned(log.steps))
+        found = tuple(look_ahead(opened, terminal, plan))
         return PreviewResult(
             pipeline=target.settings.pipeline,
             changes=found,
-            plan=json.loads(plan.read_text()),
+            plan=json.loads(plan.read_text()) if plan.exists() and plan.stat().st_size else {},
             salt=salt,
             losses=tuple(losses(found, protected_urns(before))),
             left=tuple(left_behind(deployed_before(before), deployed_environments(config))),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from automation.target import Target
 
 PROJECT = PULUMI_PROJECT
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"
 _HINTS = (
     (
         ("accessdenied", "access denied", "not authorized", "unauthorizedoperation", "forbidden"),
@@ -173,11 +175,17 @@ def _program(target: Target, config: PipelineConfig) -> Callable[[], None]:
 
 
 def stack_outputs(deployment: Mapping[str, Any]) -> dict[str, Any]:
-    """The outputs in a state; secret ones are encrypted. The format is that of `pulumi stack export`."""
+    """The outputs in a state, without those that are secret. The format is that of `pulumi stack export`."""
     for each in deployment.get("resources") or []:
         if each.get("type") == "pulumi:pulumi:Stack":
-            return dict(each.get("outputs") or {})
+            outputs = each.get("outputs") or {}
+            return {name: value for name, value in outputs.items() if not _is_secret(value)}
     return {}
+
+
+def _is_secret(value: Any) -> bool:
+    """Whether a value is marked as Pulumi marks secrets (sdk/go/common/resource/properties.go, SecretSig)."""
+    return isinstance(value, dict) and value.get(_SIGNATURE) == _SECRET
 
 
 class StackMissing(AphexError):
@@ -272,7 +280,7 @@ def attached_providers(home: StackHome) -> Iterator[dict[str, str]]:
         )
         if home.kubernetes is not None:
             kubernetes = KubernetesTarget(kubeconfig=home.kubernetes.kubeconfig, context=home.kubernetes.context)
-    with attach(aws, kubernetes) as environment:
+    with attach(aws, kubernetes, eks=home.stand_ins and home.noun == "cluster") as environment:
         yield dict(environment)
 
 
