@@ -43,6 +43,7 @@ def up(
     cluster: options.Cluster = None,
     aws: options.Aws = None,
     name: options.Name = DEFAULT_NAME,
+    target_file: options.TargetFile = None,
     plan: Annotated[Path | None, typer.Option("--plan", help="Apply exactly what `preview --save` planned.")] = None,
     yes: options.Yes = False,
     allow_data_loss: options.AllowDataLoss = False,
@@ -54,7 +55,14 @@ def up(
     from automation.commands import run_self_update, run_up
 
     where = TargetOptions(
-        config=config, target=target, cluster=cluster, aws=aws, name=name, settings=settings, secrets=secrets
+        config=config,
+        target=target,
+        cluster=cluster,
+        aws=aws,
+        name=name,
+        settings=settings,
+        secrets=secrets,
+        target_file=target_file,
     )
     if settings is not None and plan is None:
         run_self_update(where, Terminal(json_output=json))
@@ -69,6 +77,7 @@ def preview(
     cluster: options.Cluster = None,
     aws: options.Aws = None,
     name: options.Name = DEFAULT_NAME,
+    target_file: options.TargetFile = None,
     save: Annotated[Path | None, typer.Option("--save", help="Save the plan for `up --plan`.")] = None,
     expect_no_changes: Annotated[
         bool, typer.Option("--expect-no-changes", help="End with status 3 when anything would change.")
@@ -78,7 +87,7 @@ def preview(
     """Show what `up` would change, and change nothing."""
     from automation.commands import run_preview
 
-    where = TargetOptions(config=config, target=target, cluster=cluster, aws=aws, name=name)
+    where = TargetOptions(config=config, target=target, cluster=cluster, aws=aws, name=name, target_file=target_file)
     status = run_preview(where, Terminal(json_output=json), save=save, expect_none=expect_no_changes)
     raise typer.Exit(status)
 
@@ -148,12 +157,13 @@ def render(
     cluster: options.Cluster = None,
     aws: options.Aws = None,
     name: options.Name = DEFAULT_NAME,
+    target_file: options.TargetFile = None,
     json: options.Json = False,
 ) -> None:
     """Print the pipeline's Argo objects as YAML."""
     from automation.commands import run_render
 
-    where = TargetOptions(config=config, target=target, cluster=cluster, aws=aws, name=name)
+    where = TargetOptions(config=config, target=target, cluster=cluster, aws=aws, name=name, target_file=target_file)
     run_render(where, Terminal(json_output=json))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aphex.errors import AphexError, UsageError
 from automation.access import AwsAccess, KubernetesAccess, default_kubeconfig, kubernetes_errors
 from automation.target import Subject, Target, TargetChoice, state_backend, state_bucket
+from automation.target_file import overridden
 
 if TYPE_CHECKING:
     from aphex_platform.settings import AwsSettings, ImageSettings, PlatformSecrets, PlatformSettings
@@ -50,10 +51,11 @@ def context_target(
     chosen = images or configured_images(subject)
     if stand_ins is not None:
         target = _with_stand_ins(stand_ins, subject, kubernetes, chosen, words)
+        target = replace(target, settings=overridden(target.settings, choice.overrides))
         if check:
             check_context(target.settings, kubernetes)
         return target
-    return _with_account(subject, kubernetes, chosen, words, check=check)
+    return _with_account(choice, subject, kubernetes, chosen, words, check=check)
 
 
 def configured_images(subject: Subject) -> ImageSettings:
@@ -164,7 +166,13 @@ def _with_stand_ins(
 
 
 def _with_account(
-    subject: Subject, kubernetes: KubernetesAccess, images: ImageSettings, words: str, *, check: bool
+    choice: TargetChoice,
+    subject: Subject,
+    kubernetes: KubernetesAccess,
+    images: ImageSettings,
+    words: str,
+    *,
+    check: bool,
 ) -> Target:
     from aphex_platform.settings import PlatformSettings
 
@@ -187,6 +195,7 @@ def _with_account(
         state_backend=state_backend(state_bucket(aws.account, aws.region), aws.region, None),
         argo_url=_ARGO_URL,
     )
+    settings = overridden(settings, choice.overrides)
     if check:
         check_context(settings, kubernetes)
     secrets = account_secrets(access, subject.pipeline, create=check)

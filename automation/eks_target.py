@@ -15,6 +15,7 @@ from automation.context_target import account_secrets, deployed_subject, require
 from automation.eks_access import kubeconfig, own_kubeconfig
 from automation.ownership import check_namespace
 from automation.target import Subject, Target, TargetChoice, state_backend, state_bucket
+from automation.target_file import overridden
 
 if TYPE_CHECKING:
     from aphex_platform.settings import ImageSettings, PlatformSettings
@@ -45,7 +46,8 @@ def eks_target(choice: TargetChoice, subject: Subject, *, check: bool, images: I
         require_repository(subject)
     else:
         subject = deployed_subject(subject, kubernetes)
-    settings = eks_settings(outputs, subject, images or eks_images(access, outputs, subject))
+    made = eks_settings(outputs, subject, images or eks_images(access, outputs, subject))
+    settings = overridden(made, choice.overrides)
     if check:
         check_namespace(kubernetes, settings)
     secrets = account_secrets(access, subject.pipeline, create=check)

@@ -21,6 +21,12 @@ Cluster = Annotated[
 ]
 Aws = Annotated[str | None, typer.Option("--aws", help="sandbox (a stand-in on this machine) or account (yours).")]
 Name = Annotated[str, typer.Option("--name", help="Name of the sandbox.")]
+TargetFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--target-file", help="What is special about the target. [default: aphex-target.yaml, if there is one]"
+    ),
+]
 Pipeline = Annotated[
     str | None, typer.Option("--pipeline", help="Name of a pipeline that is deployed, instead of --config.")
 ]
@@ -50,3 +56,4 @@ class TargetOptions:
     name: str = DEFAULT_NAME
     settings: Path | None = None
     secrets: Path | None = None
+    target_file: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +16,7 @@ from automation.ownership import check_namespace, check_owner
 from automation.state_bucket import ensure_state_bucket
 from automation.state_key import ensure_state_key
 from automation.target import Subject, Target, TargetChoice, choose, subject_of
+from automation.target_file import load_overrides, overridden
 
 if TYPE_CHECKING:
     from aphex.config import PipelineConfig
@@ -41,11 +43,13 @@ def resolve(options: TargetOptions, config: PipelineConfig, terminal: Terminal, 
     if options.settings is not None:
         return target_from_files(options.settings, options.secrets)
     choice = choose(options.target, options.cluster, options.aws, options.name)
+    choice = replace(choice, overrides=load_overrides(options.target_file))
     subject = subject_of(config, options.config)
     if choice.cluster == "sandbox":
         state = sandbox_target.running_sandbox(options.name, terminal, start=prepare)
         images = sandbox_target.sandbox_images(state, subject, terminal)
         target = sandbox_target.sandbox_target(state, images, subject)
+        target = replace(target, settings=overridden(target.settings, choice.overrides))
         check_namespace(target.kubernetes, target.settings)
     else:
         target = _elsewhere(choice, subject, terminal, start=prepare)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from aphex.errors import UsageError
@@ -38,11 +39,13 @@ class TargetChoice:
         cluster: `sandbox`, `eks`, `eks:NAME` or `context:NAME`; an empty NAME is the kubeconfig's current context.
         aws: `sandbox` or `account`.
         name: of the sandbox, when any part of the target is one.
+        overrides: what aphex-target.yaml says.
     """
 
     cluster: str
     aws: AwsKind
     name: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def context(self) -> str | None:

@@ -80,7 +80,7 @@ def on_aws(team: Team) -> dict[str, Any]:
     s3 = team.aws("s3")
     buckets = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
     found["buckets"] = sorted(name for name in buckets if name.startswith(own) and not name.startswith(tuple(others)))
-    found["table"] = team.aws("dynamodb").describe_table(TableName=f"{own}runs")["Table"]["TableId"]
+    found["table"] = team.aws("dynamodb").describe_table(TableName=f"{own}runs")["Table"]["CreationDateTime"]
     key = f".pulumi/stacks/aphex/pipeline-{team.name}.json"
     found["state"] = s3.head_object(Bucket=str(team.target.settings.state_bucket), Key=key)["ETag"]
     return found

@@ -13,6 +13,7 @@ from aphex.loader import load_config, parse_config
 from automation.access import AwsAccess, default_kubeconfig
 from automation.resolve import target_from_files
 from automation.target import choose, pipeline_name, repository_full_name, state_backend, subject_of
+from automation.target_file import load_overrides, overridden
 from automation.update_plan import SavedPlan, digest, load_plan
 
 MINIMAL = """
@@ -168,3 +169,37 @@ def test_files_that_are_missing_or_wrong_are_named(tmp_path: Path) -> None:
         target_from_files(tmp_path / "settings.json", tmp_path / "secrets.json")
     with pytest.raises(UsageError, match="needs --secrets"):
         target_from_files(tmp_path / "settings.json", None)
+
+
+def test_what_is_special_about_a_target_is_in_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "aphex-target.yaml"
+    file.write_text("event_bus: {replicas: 5}\nrun: {resources: {memory_limit: 8Gi}}\nargo_url: https://argo.example\n")
+    made = overridden(settings(), load_overrides(file))
+    assert made.event_bus.replicas == 5
+    assert (made.run.resources.memory_limit, made.run.resources.cpu_request) == ("8Gi", "250m")
+    assert made.argo_url == "https://argo.example"
+    assert made.aws == settings().aws
+    assert overridden(settings(), {}) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("pipeline: other\n", "has pipeline, which it does not decide"),
+        ("aws: {account: '222222222222'}\n", r"has aws\.account, which it does not decide"),
+        ("[1]\n", "is not a mapping"),
+        ("a: [\n", "is not YAML"),
+    ],
+)
+def test_a_target_s_file_says_nothing_else(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "aphex-target.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        load_overrides(file)
+
+
+def test_a_target_s_file_that_does_not_fit_is_told_with_its_fields(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"event_bus\.replicas: .*greater than or equal to 3"):
+        overridden(settings(), {"event_bus": {"replicas": 1}})
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_overrides(tmp_path / "nothing.yaml")
