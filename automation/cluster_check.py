@@ -144,10 +144,14 @@ def asks_of(namespace: str) -> list[Ask]:
 
 def needs_of(settings: PlatformSettings) -> Needs:
     """What the settings ask of the cluster."""
-    account = settings.aws.kind == "account"
+    bus, aws = settings.event_bus, settings.aws
+    by_tokens = aws.kind == "account" and aws.identity == "irsa"
     return Needs(
-        storage=settings.event_bus.kind == "native" and getattr(settings.event_bus, "persistent", False),
-        issuer=settings.aws.oidc_issuer if account else None,
+        storage=bus.kind == "native" and bus.persistent,
+        storage_class=bus.storage_class,
+        ingress_class=settings.webhook.ingress_class,
+        pod_identity=aws.identity == "pod-identity",
+        issuer=aws.oidc_issuer if by_tokens else None,
     )
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aphex.cluster_config import CLUSTER_FILE
 from aphex.errors import AphexError, UsageError
@@ -18,7 +19,7 @@ from automation.target import Subject, Target, TargetChoice, state_backend, stat
 from automation.target_file import overridden
 
 if TYPE_CHECKING:
-    from aphex_platform.settings import ImageSettings, PlatformSettings
+    from aphex_platform.settings import ImageSettings, PlatformSettings, WebhookSettings
 
     from automation.home import StackHome
 
@@ -127,7 +128,7 @@ def given_kubeconfig(outputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def eks_settings(outputs: Mapping[str, Any], subject: Subject, images: ImageSettings) -> PlatformSettings:
     """A pipeline's settings: all that the cluster's outputs decide, and what the pipeline's own file says."""
-    from aphex_platform.settings import AwsSettings, PlatformSettings
+    from aphex_platform.settings import AwsSettings, EventBusSettings, PlatformSettings
 
     from aphex.names import PipelineNames
     from aphex.regions import partition_of
@@ -145,10 +146,30 @@ def eks_settings(outputs: Mapping[str, Any], subject: Subject, images: ImageSett
             region=region,
             partition=partition_of(region),
             oidc_issuer=str(outputs["oidc_issuer"]),
+            identity=outputs["identity"],
+            cluster=str(outputs["cluster_name"]),
         ),
+        event_bus=EventBusSettings(storage_class=outputs.get("storage_class")),
+        webhook=webhook_settings(outputs),
         images=images,
         state_backend=state_backend(state_bucket(account, region), region, None),
         argo_url=str(outputs["argo_url"]),
+    )
+
+
+def webhook_settings(outputs: Mapping[str, Any]) -> WebhookSettings:
+    """How the git host reaches a pipeline: by the cluster's load balancer, when it has one for webhooks."""
+    from aphex_platform.settings import WebhookSettings
+
+    url = outputs.get("webhook_url")
+    if not url:
+        return WebhookSettings()
+    return WebhookSettings(
+        host=urlsplit(str(url)).hostname,
+        ingress_class=outputs.get("webhook_ingress_class"),
+        annotations=outputs.get("webhook_ingress_annotations") or {},
+        # The load balancer's own addresses are those of the network's subnets.
+        sources=(str(outputs["vpc_cidr"]),) if outputs.get("vpc_cidr") else (),
     )
 
 

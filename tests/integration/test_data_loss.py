@@ -174,9 +174,11 @@ def test_an_update_that_would_lose_data_changes_nothing_until_that_is_allowed(
 def test_a_removal_keeps_data_and_a_second_one_removes_it_when_that_is_allowed(
     made: MotoEndpoint, home: StackHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    bring_up_cluster(config(), Terminal(), home=home, program=program(key="id"))
+    made.client("s3").put_object(Bucket=BUCKET, Key="a", Body=b"precious again")
     kept = destroy_cluster(home, Terminal(), delete_data=False, confirmed=True)
     assert [change.name for change in kept.removed] == ["role"]
-    assert {TABLE, LOGS} <= names(made)
+    assert {BUCKET, TABLE, LOGS} <= names(made)
     assert "aphex-idle" not in names(made)
     assert "keep   aws:dynamodb:Table runs" in capsys.readouterr().err
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from aphex_platform.settings import EventBusSettings, ImageSettings, WebhookSettings
 from ruamel.yaml import YAML
 
 from aphex.cluster_config import ClusterConfig
@@ -17,7 +18,7 @@ from aphex.errors import AphexError
 from aphex.loader import parse_cluster_config
 from automation.access import AwsAccess
 from automation.cluster import cluster_home
-from automation.cluster_check import Ask, Controller, Facts, Needs, asks_of, image_version, lacks
+from automation.cluster_check import Ask, Controller, Facts, Needs, asks_of, image_version, lacks, needs_of
 from automation.cluster_removal import is_on, is_protected, pipelines_remain
 from automation.cluster_status import argo_part, node_part
 from automation.cluster_upgrade import Versions, plan_upgrades, refusals, versions_of, wanted_versions
@@ -26,7 +27,7 @@ from automation.eks_target import eks_settings
 from automation.stack import StackMissing
 from automation.target import Subject, choose
 from tests.support.declared import declare
-from tests.support.example import example_settings
+from tests.support.example import example_settings, real_aws
 
 FILE = """
 version: "1.0"
@@ -352,8 +353,6 @@ OUTPUTS = {
 
 
 def test_a_pipeline_on_eks_has_its_settings_from_the_cluster_s_outputs() -> None:
-    from aphex_platform.settings import ImageSettings
-
     subject = Subject(pipeline="shop", repository="acme/shop", clone_url="https://github.com/acme/shop.git")
     made = eks_settings(OUTPUTS, subject, ImageSettings(builder="b:1", deployer="d:1"))
     assert (made.aws.kind, made.aws.account, made.aws.region) == ("account", "123456789012", "eu-west-1")
@@ -361,3 +360,28 @@ def test_a_pipeline_on_eks_has_its_settings_from_the_cluster_s_outputs() -> None
     assert made.argo_url == "https://argo.example.com"
     assert made.state_bucket == "aphex-state-123456789012-eu-west-1"
     assert made.namespace == "aphex-shop"
+    assert (made.aws.identity, made.aws.cluster) == ("pod-identity", "aphex-main")
+    assert made.webhook.host is None
+    reached = {
+        "webhook_url": "https://hooks.example.com",
+        "webhook_ingress_class": "aphex-webhooks",
+        "webhook_ingress_annotations": {"alb.ingress.kubernetes.io/target-type": "ip"},
+        "vpc_cidr": "10.64.0.0/16",
+        "storage_class": "aphex",
+    }
+    made = eks_settings({**OUTPUTS, **reached}, subject, ImageSettings(builder="b:1", deployer="d:1"))
+    assert made.webhook_url == "https://hooks.example.com/shop"
+    assert (made.webhook.ingress_class, made.webhook.sources) == ("aphex-webhooks", ("10.64.0.0/16",))
+    assert made.webhook.annotations == reached["webhook_ingress_annotations"]
+    assert made.event_bus.storage_class == "aphex"
+
+
+def test_what_is_needed_of_a_cluster_follows_from_the_settings() -> None:
+    assert needs_of(example_settings()) == Needs()
+    native = example_settings(aws=real_aws(), event_bus=EventBusSettings(storage_class="fast"))
+    issuer = real_aws().oidc_issuer
+    assert needs_of(native) == Needs(storage=True, storage_class="fast", issuer=issuer)
+    by_agent = real_aws().model_copy(update={"identity": "pod-identity", "cluster": "c"})
+    webhook = WebhookSettings(host="hooks.example.com", ingress_class="alb")
+    wanted = example_settings(aws=by_agent, event_bus=EventBusSettings(persistent=False), webhook=webhook)
+    assert needs_of(wanted) == Needs(pod_identity=True, ingress_class="alb")
