@@ -185,7 +185,8 @@ def preview_cluster(
     with open_home(home, program or _program(config)) as opened:
         before = dict(opened.stack.export_stack().deployment or {})
         upgrades = _upgrades(config, before)
-        found = tuple(look_ahead(opened, terminal))
+        with terminal.step("Comparing the cluster with its file"):
+            found = tuple(look_ahead(opened))
     return ClusterResult(
         cluster=config.name,
         changes=found,

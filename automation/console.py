@@ -76,6 +76,15 @@ class Terminal:
             self.say(f"{title}: done in {duration(seconds)}", style="dim")
 
     @contextmanager
+    def watched(self, title: str) -> Iterator[None]:
+        """Show that something is under way, to a person who watches alone."""
+        if self.live:
+            with self.err.status(title):
+                yield
+        else:
+            yield
+
+    @contextmanager
     def patience(self, title: str) -> Iterator[None]:
         """Show that something is under way, but only once it takes so long that one would wonder."""
         status = self.err.status(title) if self.live else None

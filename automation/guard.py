@@ -50,7 +50,8 @@ def guard(
     protected = protected_urns(deployment)
     lifted: set[str] = set()
     while True:
-        planned = look_ahead(opened, terminal) if known is None else known
+        with terminal.watched(f"Comparing {opened.home.title} with its configuration"):
+            planned = look_ahead(opened) if known is None else known
         found = [loss for loss in losses(planned, protected) if loss.change.urn not in lifted]
         agree_to_losses(found, opened.home, consent, terminal)
         if not found:
@@ -62,7 +63,7 @@ def guard(
         # What is protected keeps the engine from seeing the whole: it looks again without.
 
 
-def look_ahead(opened: OpenStack, terminal: Terminal, plan: Path | None = None) -> list[ResourceChange]:
+def look_ahead(opened: OpenStack, plan: Path | None = None) -> list[ResourceChange]:
     """What the engine would do, and would but for a resource's protection; with a file for its plan, the plan too.
 
     Raises:
@@ -73,8 +74,7 @@ def look_ahead(opened: OpenStack, terminal: Terminal, plan: Path | None = None) 
     log = EventLog()
     file = str(plan) if plan is not None else None
     try:
-        with terminal.patience(f"Comparing {opened.home.title} with its configuration"):
-            opened.stack.preview(on_event=log.add, plan=file, suppress_progress=True, color="never")
+        opened.stack.preview(on_event=log.add, plan=file, suppress_progress=True, color="never")
     except CommandError as error:
         blocked = [blocked_change(complaint.message) for complaint in log.complaints]
         if not blocked or None in blocked:

@@ -70,7 +70,8 @@ def preview(target: Target, config: PipelineConfig, terminal: Terminal) -> Previ
         check_cluster(target.settings, stack_outputs(before))
         salt = opened.salt(before)
         opened.use_salt(salt)
-        found = tuple(look_ahead(opened, terminal, plan))
+        with terminal.step("Comparing the pipeline with its configuration"):
+            found = tuple(look_ahead(opened, plan))
         return PreviewResult(
             pipeline=target.settings.pipeline,
             changes=found,

@@ -169,6 +169,8 @@ def test_a_failed_update_leaves_the_shape_and_is_tried_again(target: Target) -> 
         except DeploymentError:
             assert time.monotonic() < deadline
     assert "shop-run" in [change.name for change in again.changes]
+    [left] = again.left
+    assert (left.environment, left.gone, left.stacks) == ("prod", True, ("ShopData", "ShopService"))
     assert "deploy-prod" not in stages(target)
     assert bring_up(target, example_config(), Terminal()).document()["changed"] is True
     gc.collect()
