@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sandbox.state import StandIns
 
 _SECRET_BYTES = 32
+_FORBIDDEN = 403
 _ARGO_URL = "https://argo-server.argo.svc:2746"
 
 
@@ -126,6 +127,8 @@ def reachable(kubernetes: KubernetesAccess) -> Any:
     try:
         api.get(Namespace, "kube-system")
     except kubernetes_errors() as error:
+        if isinstance(error, ApiError) and error.status.code == _FORBIDDEN:
+            return api  # it answers, though not that
         api.close()
         raise ClusterNotReady(
             f"The cluster of {kubernetes.context or 'the current context'} does not answer: {error}",

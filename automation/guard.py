@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from automation.stack import OpenStack
 
 EKS_CLUSTER = "aws:eks/cluster:Cluster"
+REPOSITORY = "aws:ecr/repository:Repository"
+_GONE = ("NoSuchBucket", "ResourceNotFoundException", "RepositoryNotFoundException")
 _PROTECTED = re.compile(r'resource "(?P<urn>urn:[^"]+)" cannot be (?P<operation>deleted|replaced)\b.*\bprotected')
 # What AWS itself does not delete before something is lifted.
-GUARDED = (BUCKET, TABLE, EKS_CLUSTER)
+GUARDED = (BUCKET, TABLE, EKS_CLUSTER, REPOSITORY)
 
 
 def guard(
@@ -119,7 +121,7 @@ def release(opened: OpenStack, found: Sequence[Loss], deployment: Mapping[str, A
 
 
 def release_on_aws(home: StackHome, kind: str, identity: str) -> None:
-    """Lift AWS's own guard of a resource: it removes no bucket with objects, and nothing with deletion protection.
+    """Lift AWS's own guard of a resource: no bucket with objects, repository with images, or deletion protection.
 
     Raises:
         AphexError: AWS refuses.
@@ -133,8 +135,10 @@ def release_on_aws(home: StackHome, kind: str, identity: str) -> None:
             _unprotect_table(home.aws.client("dynamodb"), identity)
         elif kind == EKS_CLUSTER:
             _unprotect_cluster(home.aws.client("eks"), identity)
+        elif kind == REPOSITORY:
+            _empty_repository(home.aws.client("ecr"), identity)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("NoSuchBucket", "ResourceNotFoundException"):
+        if error.response["Error"]["Code"] not in _GONE:
             raise AphexError(f"{identity} cannot be released for its removal: {error}") from error
 
 
@@ -147,3 +151,12 @@ def _unprotect_cluster(eks: Any, name: str) -> None:
     if eks.describe_cluster(name=name)["cluster"].get("deletionProtection"):
         eks.update_cluster_config(name=name, deletionProtection=False)
         eks.get_waiter("cluster_active").wait(name=name)  # nothing else may be done to it before
+
+
+def _empty_repository(ecr: Any, name: str) -> None:
+    pages = ecr.get_paginator("list_images").paginate(repositoryName=name)
+    # By digest: a tag alone would leave the image; 100 is what one request may delete, and less than a page has.
+    digests = sorted({image["imageDigest"] for page in pages for image in page["imageIds"]})
+    for first in range(0, len(digests), 100):
+        images = [{"imageDigest": digest} for digest in digests[first : first + 100]]
+        ecr.batch_delete_image(repositoryName=name, imageIds=images)

@@ -15,13 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from lightkube import Client, KubeConfig, codecs
+from lightkube.models.authentication_v1 import TokenRequestSpec
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
-from lightkube.resources.core_v1 import Namespace
+from lightkube.resources.core_v1 import Namespace, ServiceAccount, ServiceAccountToken
 
 from aphex.config import PipelineConfig
 from automation.access import AwsAccess, KubernetesAccess
 from automation.console import Terminal
+from automation.context_target import ClusterNotReady, check_context
 from automation.destroy import destroy
 from automation.locks import StackLocked, read_locks
 from automation.preview import preview
@@ -118,6 +122,41 @@ def test_a_removed_pipeline_leaves_nothing(target: Target, aws: MotoEndpoint) ->
     assert aws.client("iam").list_roles()["Roles"] == []
     with pytest.raises(StackMissing):
         destroy(target, Terminal(), delete_data=True, confirmed=True)
+
+
+def nobody(target: Target, folder: Path) -> KubernetesAccess:
+    """The same cluster, for somebody without any right there."""
+    account = ServiceAccount(metadata=ObjectMeta(name="nobody", namespace="default"))
+    request = ServiceAccountToken(metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[]))
+    with target.kubernetes.client() as client:
+        client.apply(account, field_manager="test")
+        answer = client.create(request, "nobody", namespace="default")
+    assert answer.status is not None
+    assert target.kubernetes.kubeconfig is not None
+    document = yaml.safe_load(target.kubernetes.kubeconfig.read_text())
+    document["users"][0]["user"] = {"token": answer.status.token}
+    path = folder / "nobody.kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(document))
+    return KubernetesAccess(kubeconfig=path)
+
+
+def test_everything_that_a_cluster_lacks_is_told_at_once(target: Target, tmp_path: Path) -> None:
+    with pytest.raises(ClusterNotReady) as bare:
+        check_context(target.settings, target.kubernetes)
+    told = bare.value.message.splitlines()
+    assert told[0] == "The cluster lacks what the pipeline needs; nothing was changed:"
+    assert "  No workflow-controller of Argo Workflows 3.7 or newer runs." in told
+    assert "  No controller-manager of Argo Events 1.9 or newer runs." in told
+    assert "You may not" not in bare.value.message
+
+    with pytest.raises(ClusterNotReady) as refused:
+        check_context(target.settings, nobody(target, tmp_path))
+    told = refused.value.message.splitlines()
+    assert "  You may not create, delete, get, list, patch, update, watch configmaps in aphex-shop." in told
+    assert "  You may not create, delete, get, patch namespaces." in told
+    assert any("sensors.argoproj.io in aphex-shop" in line for line in told)
+    assert "aphex-shop" not in namespaces(target)
 
 
 def test_there_is_no_pipeline_where_there_is_no_state_either(target: Target) -> None:

@@ -12,14 +12,19 @@ import pytest
 from aphex.errors import AphexError
 from aphex.process import run
 from automation.access import AwsAccess
+from automation.cluster import cluster_home
 from automation.console import Terminal
 from automation.context_target import account_secrets
 from automation.demo import push_example
 from automation.destroy import plan_removal
+from automation.eks_target import newest_image
+from automation.guard import GUARDED, release_on_aws
 from automation.state_bucket import empty_bucket, ensure_state_bucket, stacks
 from automation.state_key import ensure_state_key
 from sandbox.git_host import Repository
 from tests.support.moto_endpoint import KEYS, REGION, MotoEndpoint, moto_endpoint
+
+MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +148,46 @@ def test_what_kept_data_needs_is_kept_and_protection_is_lifted_from_what_goes() 
     plan = plan_removal(state, delete_data=False)
     assert [change.type for change in plan.removed] == ["kubernetes:core/v1:Namespace"]
     assert plan.protected == (plan.removed[0].urn,)
+
+
+def test_what_aws_guards_is_released_and_what_is_gone_does_not_matter(aws: AwsAccess) -> None:
+    home = cluster_home("main", "123456789012", REGION, aws)
+    ecr, dynamodb = aws.client("ecr"), aws.client("dynamodb")
+    ecr.create_repository(repositoryName="aphex-main/builder")
+    for number in range(3):
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MEDIA_TYPE,
+            "config": {"digest": f"sha256:{number:064d}"},
+            "layers": [],
+        }
+        ecr.put_image(repositoryName="aphex-main/builder", imageManifest=json.dumps(manifest), imageTag=f"v{number}")
+    dynamodb.create_table(
+        TableName="runs",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        DeletionProtectionEnabled=True,
+    )
+    for _again in range(2):
+        release_on_aws(home, "aws:ecr/repository:Repository", "aphex-main/builder")
+        release_on_aws(home, "aws:dynamodb/table:Table", "runs")
+    assert ecr.list_images(repositoryName="aphex-main/builder")["imageIds"] == []
+    assert dynamodb.describe_table(TableName="runs")["Table"]["DeletionProtectionEnabled"] is False
+    for kind in GUARDED:
+        release_on_aws(home, kind, "nothing-of-that-name")
+
+
+def test_the_newest_image_is_taken_by_its_digest(aws: AwsAccess) -> None:
+    ecr = aws.client("ecr")
+    address = ecr.create_repository(repositoryName="aphex-main/builder")["repository"]["repositoryUri"]
+    with pytest.raises(AphexError, match="no image in") as none:
+        newest_image(aws, address)
+    registry = address.removesuffix("/builder")
+    assert f"python -m automation images push --registry {registry}." in none.value.hint
+    manifest = {"schemaVersion": 2, "mediaType": MEDIA_TYPE, "config": {"digest": f"sha256:{1:064d}"}, "layers": []}
+    pushed = ecr.put_image(repositoryName="aphex-main/builder", imageManifest=json.dumps(manifest), imageTag="v1")
+    assert newest_image(aws, address) == f"{address}@{pushed['image']['imageId']['imageDigest']}"
 
 
 @pytest.fixture
