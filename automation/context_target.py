@@ -121,6 +121,7 @@ def reachable(kubernetes: KubernetesAccess) -> Any:
     Raises:
         ClusterNotReady: it does not.
     """
+    from lightkube.core.exceptions import ApiError
     from lightkube.resources.core_v1 import Namespace
 
     api = kubernetes.client()

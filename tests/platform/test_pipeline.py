@@ -13,7 +13,7 @@ from aphex_platform.settings import EventBusSettings, PlatformSecrets, PlatformS
 
 from aphex.errors import AphexError
 from tests.support.declared import Recorder, declare
-from tests.support.example import everything, example_config, example_secrets, example_settings
+from tests.support.example import everything, example_config, example_secrets, example_settings, real_aws
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated in favor of:DeprecationWarning")
 
@@ -30,6 +30,12 @@ TAGGED = (
 @pytest.fixture(scope="module")
 def pipeline() -> Recorder:
     return declare(example_settings())
+
+
+def test_on_a_real_account_data_is_protected_from_the_engine_too(pipeline: Recorder) -> None:
+    kept = {"aws:s3/bucket:Bucket", "aws:dynamodb/table:Table", "aws:kms/key:Key"}
+    assert set(declare(example_settings(aws=real_aws())).protected) == kept
+    assert pipeline.protected == []
 
 
 def test_aws_is_the_configured_account_and_region(pipeline: Recorder) -> None:

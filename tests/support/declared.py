@@ -8,7 +8,7 @@ from typing import Any
 from aphex_platform.program import pipeline_program
 from aphex_platform.settings import PlatformSecrets, PlatformSettings
 from pulumi.runtime import sync_await
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.rpc import is_rpc_secret, unwrap_rpc_secret
 from pulumi.runtime.stack import run_pulumi_func
 
@@ -33,10 +33,17 @@ def arn_of(kind: str, name: str, path: str) -> str:
 
 @dataclass
 class Recorder(Mocks):
-    """Remembers what was declared and answers as AWS and Kubernetes would."""
+    """Remembers what was declared and answers as AWS and Kubernetes would.
+
+    Attributes:
+        declared: every resource.
+        called: every function.
+        protected: the types of resources that the engine is told not to delete.
+    """
 
     declared: list[MockResourceArgs] = field(default_factory=list)
     called: list[MockCallArgs] = field(default_factory=list)
+    protected: list[str] = field(default_factory=list)
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.declared.append(args)
@@ -80,11 +87,24 @@ class Recorder(Mocks):
         return str(unwrap_rpc_secret(data)[key])
 
 
+class WatchingMonitor(MockMonitor):
+    """Pulumi's stand-in for the engine, which also looks at what mocks are not told of."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._recorder = recorder
+
+    def RegisterResource(self, request: Any) -> Any:
+        if request.protect:
+            self._recorder.protected.append(request.type)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+
 def declare(
     settings: PlatformSettings, secrets: PlatformSecrets | None = None, config: PipelineConfig | None = None
 ) -> Recorder:
     recorder = Recorder()
-    set_mocks(recorder, project="aphex", stack="shop")
+    set_mocks(recorder, project="aphex", stack="shop", monitor=WatchingMonitor(recorder))
     program = pipeline_program(config or example_config(), settings, secrets or example_secrets())
 
     async def run() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pulumi
 from aphex_platform.cluster_program import cluster_program
 from pulumi.runtime import get_root_resource, sync_await
-from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, set_mocks
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, set_mocks
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
 from aphex.cluster_config import ClusterConfig
-from tests.support.declared import Recorder
+from tests.support.declared import Recorder, WatchingMonitor
 
 ZONES = ["eu-west-1c", "eu-west-1a", "eu-west-1b", "eu-west-1d"]
 ISSUER = "oidc.eks.eu-west-1.amazonaws.com/id/ABCDEF0123456789"
@@ -23,14 +23,12 @@ CLIENT_SECRET = "sesame-client"
 
 @dataclass
 class ClusterRecorder(Recorder):
-    """Answers as AWS and EKS would, and remembers also what was protected and what the program told at its end.
+    """Answers as AWS and EKS would, and remembers also what the program told at its end.
 
     Attributes:
-        protected: the types of resources that the engine is told not to delete.
         outputs: the stack's outputs.
     """
 
-    protected: list[str] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
@@ -60,19 +58,6 @@ class ClusterRecorder(Recorder):
         return answers[args.token], []
 
 
-class _Monitor(MockMonitor):
-    """Pulumi's stand-in for the engine, which also looks at what mocks are not told of."""
-
-    def __init__(self, recorder: ClusterRecorder) -> None:
-        super().__init__(recorder)
-        self._recorder = recorder
-
-    def RegisterResource(self, request: Any) -> Any:
-        if request.protect:
-            self._recorder.protected.append(request.type)
-        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
-
-
 def declare_cluster(config: ClusterConfig) -> ClusterRecorder:
     """Run the program of a cluster. What equal clusters declare is shared: nobody may change it."""
     return _declared(config.model_dump_json())
@@ -81,7 +66,7 @@ def declare_cluster(config: ClusterConfig) -> ClusterRecorder:
 def declare(program: Callable[[], None]) -> ClusterRecorder:
     """Run any program that makes a cluster."""
     recorder = ClusterRecorder()
-    set_mocks(recorder, project="aphex", stack="cluster-main", monitor=_Monitor(recorder))
+    set_mocks(recorder, project="aphex", stack="cluster-main", monitor=WatchingMonitor(recorder))
 
     async def run() -> None:
         root = get_root_resource()

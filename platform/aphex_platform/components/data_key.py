@@ -44,7 +44,7 @@ class DataKey(pulumi.ComponentResource):
             enable_key_rotation=True,
             deletion_window_in_days=_DELETION_DAYS,
             tags=args.tags,
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, protect=args.settings.aws.kind == "account"),
         )
         aws.kms.Alias(name, name=PipelineNames(args.settings.pipeline).key_alias, target_key_id=key.key_id, opts=child)
         self.arn = key.arn

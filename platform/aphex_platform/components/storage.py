@@ -55,7 +55,8 @@ class ArtifactStore(pulumi.ComponentResource):
     def __init__(self, name: str, args: ArtifactStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aphex:storage:ArtifactStore", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        bucket = aws.s3.Bucket(name, bucket=args.bucket, force_destroy=args.disposable, tags=args.tags, opts=child)
+        guarded = pulumi.ResourceOptions(parent=self, protect=not args.disposable)
+        bucket = aws.s3.Bucket(name, bucket=args.bucket, force_destroy=args.disposable, tags=args.tags, opts=guarded)
         block = make_private(name, bucket, child)
         policy = pulumi.Output.all(bucket.arn, args.key_arn).apply(lambda arns: text(bucket_policy(*arns)))
         attach_policy(name, bucket, policy, after=block, parent=self)
@@ -154,7 +155,7 @@ class RunTable(pulumi.ComponentResource):
             server_side_encryption=aws.dynamodb.TableServerSideEncryptionArgs(enabled=True, kms_key_arn=args.key_arn),
             deletion_protection_enabled=not args.disposable,
             tags=args.tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, protect=not args.disposable),
         )
         self.table = table.name
         self.arn = table.arn
