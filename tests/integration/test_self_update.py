@@ -150,7 +150,8 @@ def test_a_failed_update_leaves_the_shape_and_is_tried_again(target: Target) -> 
         assert document["resources"][0]["kind"] == "kubernetes:argoproj.io/v1alpha1:WorkflowTemplate"
         assert error.message == (
             "Deploying the pipeline shop failed.\n"
-            '  kubernetes:argoproj.io/v1alpha1:WorkflowTemplate shop-run: workflowtemplates.argoproj.io "shop" is '
+            "  kubernetes:argoproj.io/v1alpha1:WorkflowTemplate shop-run: the Kubernetes API server reported that "
+            '"aphex-shop/shop" failed to fully initialize or become live: workflowtemplates.argoproj.io "shop" is '
             "forbidden: ValidatingAdmissionPolicy 'no-new-shape' with binding 'no-new-shape' denied request: "
             "the cluster's owner allows no new shape today"
         )

@@ -15,6 +15,7 @@ from automation.resolve import target_from_files
 from automation.target import choose, pipeline_name, repository_full_name, state_backend, subject_of
 from automation.target_file import load_overrides, overridden
 from automation.update_plan import SavedPlan, digest, load_plan
+from tests.support.example import real_aws
 
 MINIMAL = """
 version: "1.0"
@@ -203,3 +204,14 @@ def test_a_target_s_file_that_does_not_fit_is_told_with_its_fields(tmp_path: Pat
         overridden(settings(), {"event_bus": {"replicas": 1}})
     with pytest.raises(UsageError, match="cannot be read"):
         load_overrides(tmp_path / "nothing.yaml")
+
+
+def test_the_documented_target_file_can_be_used(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "other-clusters.md").read_text()
+    [block] = [part.split("```")[0] for part in text.split("```yaml\n")[1:] if part.startswith("event_bus:")]
+    file = tmp_path / "aphex-target.yaml"
+    file.write_text(block)
+    on_account = settings().model_copy(update={"aws": real_aws()})
+    made = overridden(on_account, load_overrides(file))
+    assert (made.event_bus.storage_class, made.aws.identity) == ("fast", "pod-identity")
+    assert made.webhook_url == "https://hooks.example.com/shop"
