@@ -21,11 +21,11 @@ def pipeline_program(
     """The inline program of one pipeline's stack, whose outputs are listed in docs/pipeline.md.
 
     Raises:
-        TooManyRoles: when it runs, before it declares anything: IAM has no room for the configured roles.
+        TooManyRoles: IAM has no room for the configured roles. Said here, before an engine is started.
     """
+    check_sizes(config, settings)
 
     def program() -> None:
-        check_sizes(config, settings)
         provider = aws.Provider("aws", region=settings.aws.region, allowed_account_ids=[settings.aws.account])
         pipeline = Pipeline(
             settings.pipeline,

@@ -15,11 +15,12 @@ from aphex_platform.policy_sizes import (
     check_sizes,
     role_policies,
 )
+from aphex_platform.program import pipeline_program
 from aphex_platform.statements import Document, text
 
 from aphex.config import PipelineConfig
 from tests.support.declared import KEY_ARN, declare
-from tests.support.example import everything, example_settings, with_roles
+from tests.support.example import everything, example_secrets, example_settings, with_roles
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated in favor of:DeprecationWarning")
 
@@ -85,7 +86,7 @@ def test_managed_policies_are_made_and_attached_to_their_role() -> None:
 
 def test_what_cannot_fit_is_said_before_anything_is_made() -> None:
     with pytest.raises(TooManyRoles) as raised:
-        declare(SETTINGS, config=with_roles(1000))
+        pipeline_program(with_roles(1000), SETTINGS, example_secrets())
     assert raised.value.message == (
         "The environments and their tests name 2000 roles, and IAM has no room for them: the role aphex-shop-validate "
         "would need 15 managed policies and may have 10."
