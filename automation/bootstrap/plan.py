@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aphex.errors import UsageError
 from automation.bootstrap.costs import Cost, cluster_costs, pipeline_costs, total
 from automation.bootstrap.step import Step
 from automation.bootstrap.steps.accounts import AccountsStep, SandboxAccountsStep
@@ -166,8 +168,19 @@ def _asks(context: Context, found: Sequence[Outcome]) -> list[str]:
         return []
     asks = ["whether to do this, once (--yes answers it)"]
     by_hand = {each.step for each in found if each.finding.state == "by-hand"}
-    if "webhook" in by_hand:
-        asks.append("a token for the webhook, in GITHUB_TOKEN or GH_TOKEN; without one it says what to enter by hand")
+    if names := missing_token(context.subject.clone_url or "", os.environ):
+        asks.append(f"a token for the webhook, in {' or '.join(names)}; without one it says what to enter by hand")
     if "accounts" in by_hand:
         asks.append("of the owners of other accounts, to run the commands above, once")
     return asks
+
+
+def missing_token(clone_url: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables of which one has to hold a token for the repository's GitHub; none when one does."""
+    from automation.github import address
+
+    try:
+        names = address.token_variables(address.api_base(clone_url))
+    except UsageError:
+        return ()  # that the repository is not configured is a finding of its own
+    return () if any(environment.get(name) for name in names) else names

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from automation.target import Target
 
 
+class NoWayIn(UsageError):
+    """The pipeline's webhook cannot be reached from outside its cluster."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
     """A pipeline's webhook and the GitHub that has it.
@@ -134,7 +138,7 @@ def webhook_of(target: Target, terminal: Terminal, url: str | None, *, patience:
         patience: seconds to wait at most until the sandbox's EventSource is ready.
 
     Raises:
-        UsageError: the address is one of the cluster's own.
+        NoWayIn: the address is one of the cluster's own.
         AphexError: the secret is not where it should be.
     """
     from aphex_platform.manifests import events
@@ -164,10 +168,10 @@ def outside_address(target: Target) -> str:
     """The webhook's address as GitHub reaches it.
 
     Raises:
-        UsageError: the pipeline has only one inside the cluster.
+        NoWayIn: the pipeline has only one inside the cluster.
     """
     if target.settings.webhook.host is None:
-        raise UsageError(
+        raise NoWayIn(
             f"The pipeline's webhook has no address outside the cluster: {target.settings.webhook_url}.",
             hint="Give it an Ingress: `webhooks` in aphex-cluster.yaml. When something of your own leads there, name "
             f"its address: python -m automation webhook create --url https://HOST/PATH {target.options}",

@@ -11,7 +11,7 @@ from aphex.errors import AphexError, UsageError
 from aphex.loader import load_cluster_config
 from automation.bootstrap import command, costs
 from automation.bootstrap.context import Account
-from automation.bootstrap.plan import plan, steps_of
+from automation.bootstrap.plan import missing_token, plan, steps_of
 from automation.bootstrap.runner import GOES_ON, StepFailed, carry_out, look
 from automation.bootstrap.step import Finding, Step, blocked, by_hand, done, to_do
 from automation.console import Terminal
@@ -90,7 +90,9 @@ def test_every_target_has_its_steps_in_their_order(tmp_path: Path) -> None:
     assert found == ["prerequisites", "stand-ins", "state", "cluster", "images", *after]
 
 
-def test_a_plan_says_where_what_and_for_how_much(tmp_path: Path) -> None:
+def test_a_plan_says_where_what_and_for_how_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    monkeypatch.delenv("GH_TOKEN", raising=False)
     (tmp_path / "aphex-cluster.yaml").write_text(CLUSTERS[0].read_text())
     here = context(tmp_path)
     steps: list[Step] = [
@@ -116,6 +118,14 @@ def test_a_plan_says_where_what_and_for_how_much(tmp_path: Path) -> None:
         "  a token for the webhook, in GITHUB_TOKEN or GH_TOKEN; without one it says what to enter by hand",
     ]
     assert json.loads(json.dumps(made.document()))["dollars_a_month"] > 0
+
+
+def test_a_token_is_asked_for_only_where_there_is_none() -> None:
+    github, own = "https://github.com/acme/shop.git", "https://git.acme.example/acme/shop.git"
+    assert missing_token(github, {}) == ("GITHUB_TOKEN", "GH_TOKEN")
+    assert missing_token(github, {"GH_TOKEN": "one"}) == ()
+    assert missing_token(own, {"GH_TOKEN": ""})[0] == "GH_ENTERPRISE_TOKEN"
+    assert missing_token("", {}) == ()
 
 
 @pytest.mark.parametrize("file", CLUSTERS, ids=lambda path: path.stem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aphex.errors import AphexError, UsageError
+from aphex.errors import AphexError
 from automation.bootstrap.context import Context
 from automation.bootstrap.step import Finding, by_hand, done, to_do
 
@@ -35,10 +35,11 @@ class WebhookStep:
     def check(self) -> Finding:
         """Whether the repository has the webhook, as it should be, and its last ping arrived."""
         from automation.github import address, hooks
+        from automation.github.commands import NoWayIn
 
         try:
             found = self._webhook(patience=0.0)
-        except UsageError as error:
+        except NoWayIn as error:
             return by_hand(error.message.rstrip("."), error.hint)
         except AphexError as error:
             return to_do(error.message.rstrip("."))
