@@ -109,6 +109,9 @@ class BootstrapPlan:
             lines.append(f"  {_MARKS[finding.state]} {number}. {each.title}: {what}")
             if finding.state in ("by-hand", "blocked"):
                 lines += [f"       {line}" for line in (*finding.details, finding.fix) if line]
+        if self.blocked:
+            titles = ", ".join(each.title for each in self.blocked)
+            lines.append(f"Stops at   {titles}, unless that is mended before")
         if self.costs:
             lines.append(
                 f"Cost       about ${total(self.costs):.0f} a month while nothing runs (list prices of us-east-1)"

@@ -118,6 +118,8 @@ def test_a_plan_says_where_what_and_for_how_much(tmp_path: Path, monkeypatch: py
         "  a token for the webhook, in GITHUB_TOKEN or GH_TOKEN; without one it says what to enter by hand",
     ]
     assert json.loads(json.dumps(made.document()))["dollars_a_month"] > 0
+    steps[0] = Fixed(finding=blocked("1 of 4 is not met", "Mend it."), name="prerequisites", title="Prerequisites")
+    assert "Stops at   Prerequisites, unless that is mended before" in plan(here, steps, look(steps)).lines()
 
 
 def test_a_token_is_asked_for_only_where_there_is_none() -> None:
