@@ -128,7 +128,13 @@ def test_a_pipeline_with_every_option_is_made_left_alone_and_removed(
     assert {name: steps for name, steps in again.steps.items() if steps != ["same"]} == {}
 
     state = json.loads(engine.state_file.read_text(encoding="utf-8"))["checkpoint"]["latest"]["resources"]
-    assert [each["id"] for each in state if each.get("protect")] == ["aphex-shop-123456789012-us-east-1-logs"]
+    protected = [each["urn"].rsplit("$", 1)[-1] for each in state if each.get("protect")]
+    assert sorted(protected) == [
+        "aws:dynamodb/table:Table::shop-runs",
+        "aws:kms/key:Key::shop-data",
+        "aws:s3/bucket:Bucket::shop-artifacts",
+        "aws:s3/bucket:Bucket::shop-artifacts-logs",
+    ]
     engine.unprotect(wanted)
     aws.client("dynamodb").update_table(TableName="aphex-shop-runs", DeletionProtectionEnabled=False)
     assert engine.run("destroy", wanted).errors == []
