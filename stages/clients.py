@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
-# Waits between attempts are drawn from up to 1, 2, 4, … and at most 20 s: so many outlast half a minute of refused
-# connections in all but one of a thousand cases, and give up after about a minute and a half.
-ATTEMPTS = 12
+# Waits between attempts are drawn from up to 25 or 50 ms, then twice as much each time, at most 20 s: so many outlast
+# half a minute of refused connections in all but one of a thousand cases, and give up after about a minute and a half.
+ATTEMPTS = 18
 
 
 def client_config() -> Config:
