@@ -22,6 +22,7 @@ from tests.support.bootstrap import (
     Brick,
     Fixed,
     context,
+    target_of,
 )
 
 
@@ -163,3 +164,31 @@ def test_json_has_every_step_also_when_one_fails(tmp_path: Path, capsys: pytest.
         ("two", "to-do", False),
     ]
     assert (document["done"], document["error"]["step"]) == (False, "two")
+
+
+def test_before_the_sandbox_runs_every_step_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APHEX_STATE", str(tmp_path / "state"))
+    here = context(tmp_path, target="sandbox", account=None)
+    steps = steps_of(here, url=None, kubeconfig=tmp_path / "config", run=True)
+    found = {each.step: each.finding for each in look(steps[1:])}
+    assert {name: each.state for name, each in found.items()} == dict.fromkeys(found, "to-do")
+    assert found["cluster"].why == "it does not run"
+    assert found["state"].why == found["images"].why == found["accounts"].why == "the sandbox does not run yet"
+    assert found["webhook"].why == 'The sandbox "default" is not running'
+    assert not (tmp_path / "state").exists()
+
+
+def test_at_the_end_it_is_told_how_to_go_on_and_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = context(tmp_path)
+    monkeypatch.setattr(here, "_target", target_of(here))
+    left = Fixed(finding=by_hand("no token", "Enter it at https://example.org.", "one detail"), title="Webhook")
+    assert command.next_steps(here, look([Fixed(finding=done("all is well")), left])) == [
+        "",
+        "The pipeline shop is there. From now on a push starts a run:",
+        "  git push, to main of https://github.com/acme/shop.git",
+        "  python -m automation follow --pipeline shop",
+        "  python -m automation status --pipeline shop",
+        "Left for you:",
+        "  Webhook: Enter it at https://example.org.",
+        "    one detail",
+    ]
