@@ -52,6 +52,9 @@ def test_an_account_is_bootstrapped_once(aws: AwsStandIn) -> None:
     there = aws.session(TARGET, REGION)
     assert aws.client("cloudformation", there).describe_stacks()["Stacks"][0]["StackName"] == "CDKToolkit"
     assert aws.client("s3", there).list_buckets()["Buckets"][0]["Name"].startswith("cdk-hnb659fds-assets-")
+    assert accounts.is_ready(aws.endpoint, TARGET, REGION)
+    assert not accounts.is_ready(aws.endpoint, TARGET, "us-west-2")
+    assert not accounts.is_ready(aws.endpoint, "555555555555", REGION)
     said.clear()
     accounts.prepare_at(aws.endpoint, TARGET, REGION, ACCOUNT, said.append)
     assert said == []
