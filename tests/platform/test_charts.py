@@ -16,11 +16,13 @@ from aphex_platform.charts import (
     workflow_defaults,
     workflows_values,
 )
+from aphex_platform.manifests.workflow_templates import workflow_template
 
 from aphex.argo_config import EVENTS_CHARTS, WORKFLOWS_CHARTS
 from aphex.cluster_config import ClusterConfig
 from tests.support.charts import known_keys, unknown
 from tests.support.cluster_examples import EXAMPLES, cluster
+from tests.support.example import example_config, example_settings
 
 REPOSITORY = {"bucket": "company-artifacts"}
 
@@ -115,6 +117,20 @@ def test_everything_runs_without_root_and_without_writing_into_its_image() -> No
         balancers["podSecurityContext"],
     ]
     assert all(pod["runAsNonRoot"] and pod["seccompProfile"] == {"type": "RuntimeDefault"} for pod in pods)
+
+
+def test_stages_can_write_although_containers_cannot_by_default() -> None:
+    # Argo lays what a template says over the controller's defaults.
+    default = workflows_values(cluster())["mainContainer"]["securityContext"]
+    stages = [
+        each
+        for each in workflow_template(example_config(), example_settings())["spec"]["templates"]
+        if "container" in each
+    ]
+    assert len(stages) > 4
+    for stage in stages:
+        merged = {**default, **stage["container"]["securityContext"]}
+        assert (merged["readOnlyRootFilesystem"], merged["allowPrivilegeEscalation"]) == (False, False)
 
 
 def requested(values: Any) -> Iterator[Mapping[str, Any]]:

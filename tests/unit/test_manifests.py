@@ -121,6 +121,7 @@ def test_pods_are_not_root_and_gain_nothing(template: Manifest) -> None:
         assert pod["container"]["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": False,
         }
 
 

@@ -96,7 +96,10 @@ def stage_template(
             volume_mounts=_mounts(kind, settings),
             resources=_resources(settings),
             security_context=m.SecurityContext(
-                allow_privilege_escalation=False, capabilities=m.Capabilities(drop=["ALL"])
+                allow_privilege_escalation=False,
+                capabilities=m.Capabilities(drop=["ALL"]),
+                # Commands write to their home and to /tmp; a controller may have the opposite as its default.
+                read_only_root_filesystem=False,
             ),
         ),
         outputs=m.Outputs(parameters=_output_parameters(kind)),
