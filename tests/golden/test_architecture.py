@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aphex_platform.cluster_program import cluster_program
 
 from tests.support.cluster_examples import EXAMPLES, cluster
 from tests.support.declared import declare
-from tests.support.declared_cluster import declare_cluster
+from tests.support.declared_cluster import declare as declare_program
 from tests.support.diagram import declared_chains, diagram, with_diagram
 from tests.support.example import everything, example_settings, with_roles
 
@@ -73,7 +74,8 @@ def clusters() -> set[tuple[str, ...]]:
     """What the example clusters have among them: together they choose everything that there is to choose."""
     found: set[tuple[str, ...]] = set()
     for example in EXAMPLES:
-        declare_cluster(cluster(example))
+        # Not the shared recording of it: the chains are those of the program that ran last.
+        declare_program(cluster_program(cluster(example)))
         found |= declared_chains()
     return found
 
