@@ -26,7 +26,7 @@ def automation(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str
 def test_help_lists_every_command_and_the_exit_statuses() -> None:
     shown = automation("--help")
     assert shown.returncode == 0
-    for command in (*COMMANDS, "doctor", "sandbox", "images", "pull-request", "repository"):
+    for command in (*COMMANDS, "cluster", "doctor", "sandbox", "images", "pull-request", "repository"):
         assert f" {command} " in shown.stdout
     assert "Exit status" in shown.stdout
 

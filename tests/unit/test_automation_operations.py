@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from aphex.errors import AphexError
+from aphex.errors import AphexError, UsageError
+from aphex.loader import parse_cluster_config
 from aphex.process import run
 from automation.access import AwsAccess
-from automation.cluster import cluster_home
+from automation.cluster import cluster_home, cluster_outputs, home_of
 from automation.console import Terminal
 from automation.context_target import account_secrets
 from automation.demo import push_example
 from automation.destroy import plan_removal
-from automation.eks_target import newest_image
+from automation.eks_target import named_home, newest_image
 from automation.guard import GUARDED, release_on_aws
+from automation.stack import StackMissing
 from automation.state_bucket import empty_bucket, ensure_state_bucket, stacks
 from automation.state_key import ensure_state_key
 from sandbox.git_host import Repository
@@ -188,6 +190,34 @@ def test_the_newest_image_is_taken_by_its_digest(aws: AwsAccess) -> None:
     manifest = {"schemaVersion": 2, "mediaType": MEDIA_TYPE, "config": {"digest": f"sha256:{1:064d}"}, "layers": []}
     pushed = ecr.put_image(repositoryName="aphex-main/builder", imageManifest=json.dumps(manifest), imageTag="v1")
     assert newest_image(aws, address) == f"{address}@{pushed['image']['imageId']['imageDigest']}"
+
+
+def test_a_cluster_is_looked_for_in_the_caller_s_account(
+    endpoint: MotoEndpoint, aws: AwsAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = {"AWS_ENDPOINT_URL": endpoint.url, "AWS_ACCESS_KEY_ID": KEYS[0], "AWS_SECRET_ACCESS_KEY": KEYS[1]}
+    for name, value in {**caller, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=f"no cluster stack in account 123456789012, {REGION}") as none:
+        named_home("")
+    assert none.value.hint == "`python -m automation cluster up` makes one from aphex-cluster.yaml."
+    other = f"""{{version: "1.0", name: main, region: {REGION}, account: "999999999999", api: {{access: private}},
+        ui: {{reach: port-forward}}}}"""
+    with pytest.raises(UsageError, match="belongs to account 999999999999, but your credentials are for 123456789012"):
+        home_of(parse_cluster_config(other))
+
+    bucket = f"aphex-state-123456789012-{REGION}"
+    ensure_state_bucket(aws, bucket)
+    s3 = aws.client("s3")
+    for name in ("cluster-main", "cluster-two", "pipeline-shop"):
+        s3.put_object(Bucket=bucket, Key=f".pulumi/stacks/aphex/{name}.json", Body=b"{}")
+    with pytest.raises(UsageError, match=f"several clusters in {REGION}: main, two"):
+        named_home("")
+    assert named_home("two").name == "cluster-two"
+    s3.delete_object(Bucket=bucket, Key=".pulumi/stacks/aphex/cluster-two.json")
+    assert named_home("").owner == "main"
+    with pytest.raises(StackMissing, match='no cluster "three"'):
+        cluster_outputs(named_home("three"))
 
 
 @pytest.fixture
