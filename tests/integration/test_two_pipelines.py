@@ -105,7 +105,7 @@ def test_the_same_name_from_another_repository_is_refused_before_anything_is_cha
         config.write_text(
             text.replace("  name: twin-b\n", "  name: twin-b\n  repository: https://git/acme/other.git\n")
         )
-        for command in (("up", "--yes"), ("preview",), ("destroy", "--yes")):
+        for command in (("up", "--yes"), ("destroy", "--yes")):
             refused = second.automation(*command, "--config", str(config), check=False)
             assert refused.exit_code == 1
             assert "a pipeline twin-b already: that of the repository aphex/twin-b" in refused.error_output
