@@ -69,6 +69,20 @@ def test_the_artifact_is_kept_under_its_commit_with_checksums(shop: Team) -> Non
     assert "OK" in shop.stored(RunKeys(view.name).log("build"))
 
 
+def test_a_ping_of_the_webhook_arrives(shop: Team) -> None:
+    found = shop.document("webhook", "verify", "--config", str(shop.folder / "aphex-config.yaml"))
+    assert (found["repository"], found["arrived"]) == (shop.repository.full_name, True)
+    assert shop.deliveries()[-1].event == "ping"
+
+
+def test_a_bootstrap_of_what_was_delivered_has_nothing_to_do(shop: Team) -> None:
+    config = str(shop.folder / "aphex-config.yaml")
+    steps = shop.document("bootstrap", "--plan-only", "--config", config)["steps"]
+    # Whether the machine would be good for a first start is not what this is about.
+    left = {each["step"]: each for each in steps if each["state"] != "done" and each["step"] != "prerequisites"}
+    assert left == {}
+
+
 def test_a_second_up_changes_nothing(shop: Team) -> None:
     again = shop.up()
     assert again["changed"] is False
