@@ -40,6 +40,6 @@ def render_update(config: PipelineConfig, pipeline: str, account: str, region: s
         argo_url=_NOWHERE,
     )
     kinds = Counter(str(each["kind"]) for each in manifests.render(config, settings))
-    say(f"Rendered for Argo: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}.")
+    say(f"Rendered: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}.")
     say(f"A run's stages: {', '.join(each.name for each in run_stages(config))}, and the exit handler.")
     say(f"{NO_CLUSTER[0].upper()}{NO_CLUSTER[1:]}.")

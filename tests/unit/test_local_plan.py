@@ -202,7 +202,7 @@ def test_the_update_is_rendered_and_not_applied() -> None:
     said: list[str] = []
     render_update(example_config(), "shop", "123456789012", "us-east-1", said.append)
     assert said == [
-        "Rendered for Argo: 1 EventBus, 1 EventSource, 2 Sensor, 2 WorkflowTemplate.",
+        "Rendered: 1 EventBus, 1 EventSource, 5 NetworkPolicy, 1 PodDisruptionBudget, 2 Sensor, 2 WorkflowTemplate.",
         f"A run's stages: {', '.join(ALL)}, and the exit handler.",
         "Not applied: there is no cluster.",
     ]
