@@ -93,6 +93,11 @@ def test_private_subnets_go_out_by_one_gateway_or_by_that_of_their_zone(nat: str
     public = {each["subnetId"] for each in declared.of("aws:ec2/natGateway:NatGateway")}
     assert public == {f"main-public-{number}-id" for number in range(1, gateways + 1)}
     assert routes["main-public"]["gatewayId"] == "main-id"
+    # EC2 refuses a NAT gateway as long as the network has no internet gateway.
+    for kind in ("aws:ec2/eip:Eip", "aws:ec2/natGateway:NatGateway"):
+        for number in range(1, gateways + 1):
+            before = declared.after[kind, f"main-nat-{number}"]
+            assert any(urn.endswith("aws:ec2/internetGateway:InternetGateway::main") for urn in before)
 
 
 def test_every_subnet_has_a_route_table_and_s3_and_dynamodb_pass_by_the_gateway(smallest: ClusterRecorder) -> None:

@@ -39,11 +39,13 @@ class Recorder(Mocks):
         declared: every resource.
         called: every function.
         protected: the types of resources that the engine is told not to delete.
+        after: the URNs of what the engine makes before a resource, by its type and name.
     """
 
     declared: list[MockResourceArgs] = field(default_factory=list)
     called: list[MockCallArgs] = field(default_factory=list)
     protected: list[str] = field(default_factory=list)
+    after: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.declared.append(args)
@@ -97,6 +99,7 @@ class WatchingMonitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:
         if request.protect:
             self._recorder.protected.append(request.type)
+        self._recorder.after[request.type, request.name] = list(request.dependencies)
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 

@@ -66,8 +66,9 @@ class Network(pulumi.ComponentResource):
         blocks = subnet_blocks(args.config.network.cidr)
         public = self._subnets("public", zones, blocks.public, "kubernetes.io/role/elb")
         private = self._subnets("private", zones, blocks.private, "kubernetes.io/role/internal-elb")
-        public_table = self._public_routes(public)
-        private_tables = self._private_routes(private, self._nat_gateways(public))
+        gateway = aws.ec2.InternetGateway(name, vpc_id=self._vpc.id, tags=self._tags(name), opts=self._child)
+        public_table = self._public_routes(public, gateway)
+        private_tables = self._private_routes(private, self._nat_gateways(public, gateway))
         self._gateway_endpoints([public_table, *private_tables])
         self.vpc_id = self._vpc.id
         self.private_subnet_ids = [subnet.id for subnet in private]
@@ -108,11 +109,8 @@ class Network(pulumi.ComponentResource):
             for number, (zone, block) in enumerate(zip(zones, blocks, strict=True), 1)
         ]
 
-    def _public_routes(self, subnets: Sequence[aws.ec2.Subnet]) -> aws.ec2.RouteTable:
+    def _public_routes(self, subnets: Sequence[aws.ec2.Subnet], gateway: aws.ec2.InternetGateway) -> aws.ec2.RouteTable:
         name = f"{self._name}-public"
-        gateway = aws.ec2.InternetGateway(
-            self._name, vpc_id=self._vpc.id, tags=self._tags(self._name), opts=self._child
-        )
         table = aws.ec2.RouteTable(name, vpc_id=self._vpc.id, tags=self._tags(name), opts=self._child)
         aws.ec2.Route(
             name,
@@ -125,16 +123,19 @@ class Network(pulumi.ComponentResource):
             self._associate(f"{name}-{number}", table, subnet)
         return table
 
-    def _nat_gateways(self, public: Sequence[aws.ec2.Subnet]) -> list[aws.ec2.NatGateway]:
-        """One gateway, or one a zone."""
+    def _nat_gateways(
+        self, public: Sequence[aws.ec2.Subnet], internet: aws.ec2.InternetGateway
+    ) -> list[aws.ec2.NatGateway]:
+        """One gateway, or one a zone; EC2 makes none in a network without a way to the internet."""
         wanted = 1 if self._args.config.network.nat == "single" else ZONES
+        after = pulumi.ResourceOptions(parent=self, depends_on=[internet])
         gateways = []
         for number, subnet in enumerate(islice(public, wanted), 1):
             name = f"{self._name}-nat-{number}"
-            address = aws.ec2.Eip(name, domain="vpc", tags=self._tags(name), opts=self._child)
+            address = aws.ec2.Eip(name, domain="vpc", tags=self._tags(name), opts=after)
             gateways.append(
                 aws.ec2.NatGateway(
-                    name, allocation_id=address.id, subnet_id=subnet.id, tags=self._tags(name), opts=self._child
+                    name, allocation_id=address.id, subnet_id=subnet.id, tags=self._tags(name), opts=after
                 )
             )
         return gateways
