@@ -40,12 +40,13 @@ def token_secret(account: str) -> str:
     return f"{account}.service-account-token"
 
 
-def balancer_annotations(cidrs: list[str]) -> dict[str, str]:
-    """Annotations of an Ingress on a load balancer: TLS alone, and only from these addresses."""
+def balancer_annotations(cidrs: list[str], health_path: str = "/") -> dict[str, str]:
+    """Annotations of an Ingress on a load balancer: TLS alone, only from these addresses, to what answers at a path."""
     prefix = "alb.ingress.kubernetes.io"
     return {
         f"{prefix}/listen-ports": '[{"HTTPS": 443}]',
         f"{prefix}/target-type": "ip",
+        f"{prefix}/healthcheck-path": health_path,
         f"{prefix}/ssl-policy": _TLS_POLICY,
         f"{prefix}/inbound-cidrs": ", ".join(cidrs),
     }

@@ -13,6 +13,7 @@ from aphex_platform.charts import OPERATOR, VIEWER, balancer_annotations
 from aphex_platform.components.argo_installation import EVENTS_NAMESPACE, WORKFLOWS_NAMESPACE
 from aphex_platform.components.cluster import Cluster, ClusterArgs
 from aphex_platform.components.ingress import WEBHOOK_CLASS
+from aphex_platform.manifests.webhook import HEALTH_PATH
 
 
 def cluster_program(config: ClusterConfig) -> Callable[[], None]:
@@ -58,5 +59,5 @@ def configured_outputs(config: ClusterConfig) -> dict[str, Any]:
     if config.webhooks is not None:
         outputs["webhook_url"] = config.webhook_url
         outputs["webhook_ingress_class"] = WEBHOOK_CLASS
-        outputs["webhook_ingress_annotations"] = balancer_annotations(config.webhooks.cidrs)
+        outputs["webhook_ingress_annotations"] = balancer_annotations(config.webhooks.cidrs, HEALTH_PATH)
     return outputs

@@ -242,6 +242,8 @@ def test_the_outputs_say_where_everything_is(production: ClusterRecorder) -> Non
     assert outputs["argo_url"] == "https://argo.example.com"
     assert outputs["webhook_url"] == "https://hooks.example.com"
     assert outputs["webhook_ingress_class"] == "aphex-webhooks"
+    # At "/" an EventSource answers 404, for which a load balancer holds it to be ill.
+    assert outputs["webhook_ingress_annotations"]["alb.ingress.kubernetes.io/healthcheck-path"] == "/health"
     assert (outputs["kubernetes_version"], outputs["argo_version"]) == ("1.35", "3.7.18")
     assert (outputs["region"], outputs["account"]) == ("eu-west-1", "123456789012")
     assert outputs["identity"] == "pod-identity"

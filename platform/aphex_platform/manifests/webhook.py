@@ -12,7 +12,8 @@ from aphex_platform.settings import WEBHOOK_PORT, PlatformSettings
 # https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#annotations: a load balancer takes
 # minutes, and its address is for DNS alone; an update must neither wait for it nor fail when it is late.
 _NO_WAIT = {"pulumi.com/skipAwait": "true"}
-_HEALTH_PATH = "/health"
+# Where Argo Events answers 200, whatever the EventSource takes: pkg/eventsources/common/webhook/webhook.go.
+HEALTH_PATH = "/health"
 _TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 
@@ -42,7 +43,7 @@ def _load_balancer(settings: PlatformSettings) -> dict[str, str]:
         return {}
     words = {
         "certificate-arn": settings.webhook.certificate,
-        "healthcheck-path": _HEALTH_PATH,
+        "healthcheck-path": HEALTH_PATH,
         "listen-ports": json.dumps([{"HTTPS": 443}]),
         "scheme": "internet-facing",
         "ssl-policy": _TLS_POLICY,
