@@ -96,7 +96,8 @@ def deployer_policy(account: str, region: str, qualifier: str = QUALIFIER, parti
     version = f"arn:{partition}:ssm:{region}:{account}:parameter/cdk-bootstrap/{qualifier}/version"
     return document(
         [
-            allow("AssumeCdkRoles", ["sts:AssumeRole"], roles),
+            # EKS Pod Identity hands its session tags on from role to role: without the second nobody gets further.
+            allow("AssumeCdkRoles", ["sts:AssumeRole", "sts:TagSession"], roles),
             allow("ReadBootstrapVersion", ["ssm:GetParameter"], [version]),
         ]
     )

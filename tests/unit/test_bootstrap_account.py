@@ -59,7 +59,7 @@ def test_an_empty_account_gets_everything() -> None:
         f"+ CDK bootstrap of eu-west-1: not there, CloudFormation will be allowed {POLICY}",
         f"+ role aphex-deployer: the pipeline shop of account {ACCOUNT} may assume it",
         f"+ permissions boundary of aphex-deployer: {BOUNDARY}",
-        "+ policy cdk-hnb659fds-eu-west-1 of aphex-deployer: allows ssm:GetParameter, sts:AssumeRole",
+        "+ policy cdk-hnb659fds-eu-west-1 of aphex-deployer: allows ssm:GetParameter, sts:AssumeRole, sts:TagSession",
         f"+ role aphex-tester: the pipeline shop of account {ACCOUNT} may assume it",
         f"+ permissions boundary of aphex-tester: {BOUNDARY}",
         "+ policy look of aphex-tester: allows cloudformation:Describe*, cloudformation:Get*, cloudformation:List* "
@@ -98,7 +98,7 @@ def test_only_the_stages_that_need_a_role_may_assume_it() -> None:
 
 def test_the_deployment_role_may_assume_cdk_s_roles_of_its_region_and_nothing_else() -> None:
     assume, read = deployer_policy(TARGET, REGION, "team1")["Statement"]
-    assert (assume["Action"], read["Action"]) == (["sts:AssumeRole"], ["ssm:GetParameter"])
+    assert (assume["Action"], read["Action"]) == (["sts:AssumeRole", "sts:TagSession"], ["ssm:GetParameter"])
     assert assume["Resource"] == [
         f"arn:aws:iam::{TARGET}:role/cdk-team1-{role}-{TARGET}-{REGION}"
         for role in ("deploy-role", "file-publishing-role", "image-publishing-role", "lookup-role")
@@ -131,7 +131,7 @@ def test_iam_s_own_way_of_writing_a_policy_is_no_change() -> None:
     trust = json.loads(json.dumps(roles[DEPLOYER].trust).replace('["sts:AssumeRole", "sts:TagSession"]', "null"))
     trust["Statement"][0]["Action"] = ["sts:TagSession", "sts:AssumeRole"]
     policies = json.loads(json.dumps(roles[DEPLOYER].policies))
-    policies["cdk-hnb659fds-eu-west-1"]["Statement"][0]["Action"] = "sts:AssumeRole"
+    policies["cdk-hnb659fds-eu-west-1"]["Statement"][1]["Action"] = "ssm:GetParameter"
     facts = AccountFacts(roles={DEPLOYER: RoleFacts(trust=trust, policies=policies)}, bootstraps={REGION: READY})
     assert plan(request(), facts).changes == ()
 
