@@ -18,6 +18,7 @@ _REGION_OFF = frozenset(
     {"RegionDisabledException", "InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "OptInRequired"}
 )
 _MALFORMED = frozenset({"ValidationError", "ValidationException", "InvalidParameterValue"})
+_TOO_LARGE = frozenset({"PackedPolicyTooLarge", "PackedPolicyTooLargeException"})
 _WEB_IDENTITY = "AssumeRoleWithWebIdentity"
 
 
@@ -91,6 +92,11 @@ def is_denied(error: Exception) -> bool:
 def tags_refused(error: Exception) -> bool:
     """Whether a role would be assumed, but for its session's tags."""
     return is_denied(error) and "sts:TagSession" in str(error)
+
+
+def tags_too_large(error: Exception) -> bool:
+    """Whether a session has no room for its tags beside those that it inherits, such as EKS Pod Identity's."""
+    return _code(error) in _TOO_LARGE
 
 
 def explain(error: Exception, attempt: Attempt) -> AccessProblem:

@@ -25,6 +25,7 @@ from stages.access_errors import (
     explain,
     role_of,
     tags_refused,
+    tags_too_large,
     trust_statement,
 )
 from stages.clients import patient
@@ -144,7 +145,8 @@ def own_session(region: str | None = None) -> Session:
 def assume(assumption: Assumption, own: Session, report: Report | None = None) -> dict[str, Any]:
     """Assume the role once; returns `Credentials` as STS gives them.
 
-    A role whose trust policy does not allow session tags is assumed without them, which is told.
+    A role whose trust policy does not allow session tags, or whose sessions have no room for them, is assumed without
+    them, which is told.
 
     Raises:
         AccessProblem: it cannot be assumed; says why and what to do.
@@ -162,11 +164,11 @@ def assume(assumption: Assumption, own: Session, report: Report | None = None) -
         try:
             answer = sts.assume_role(**request, Tags=tags) if tags else sts.assume_role(**request)
         except Exception as error:
-            if not tags_refused(error):
+            if not tags or not (tags_refused(error) or tags_too_large(error)):
                 raise
             answer = sts.assume_role(**request)
             if report is not None:
-                report(tags_warning(assumption, _callers(assumption, sts)))
+                report(tags_warning(assumption, _callers(assumption, sts), error))
     except Exception as error:
         attempt = Attempt(
             role=assumption.role,
@@ -179,8 +181,13 @@ def assume(assumption: Assumption, own: Session, report: Report | None = None) -
     return credentials
 
 
-def tags_warning(assumption: Assumption, callers: tuple[str, ...]) -> str:
-    """What is said when a role is assumed without session tags."""
+def tags_warning(assumption: Assumption, callers: tuple[str, ...], error: Exception) -> str:
+    """What is said when a role is assumed without session tags, after the error that came with them."""
+    if tags_too_large(error):
+        return (
+            f"warning: a session of the role {assumption.role} has no room for the run's tags beside those of EKS Pod "
+            "Identity: it is assumed without them, and CloudTrail shows the run in the session's name alone."
+        )
     statement = trust_statement(callers, assumption.external_id)
     return (
         f"warning: the trust policy of the role {assumption.role} does not allow sts:TagSession: it is assumed without "

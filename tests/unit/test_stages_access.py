@@ -174,6 +174,27 @@ def test_a_role_that_takes_no_tags_is_assumed_without_them_and_that_is_told_once
     ]
 
 
+def no_room(request: Request) -> Refusal | None:
+    if request["Action"] != "AssumeRole" or "Tags.member.1.Key" not in request:
+        return None
+    return Refusal("PackedPolicyTooLarge", "Packed size of session tags consumes 112% of allotted space.")
+
+
+def test_a_session_that_has_no_room_for_tags_beside_those_of_pod_identity_goes_without(
+    sts: Sts, tmp_path: Path
+) -> None:
+    sts.refuse = no_room
+    told: list[str] = []
+    with account_access(
+        tmp_path / "aws-config", ROLE, "eu-west-1", "s1", tags={"aphex:run": "shop-1"}, report=told.append
+    ) as access:
+        assert access.session.client("sts").get_caller_identity()["Account"] == "222222222222"
+    assert told == [
+        f"warning: a session of the role {ROLE} has no room for the run's tags beside those of EKS Pod Identity: it is "
+        "assumed without them, and CloudTrail shows the run in the session's name alone."
+    ]
+
+
 def test_a_program_is_told_why_it_gets_no_credentials(sts: Sts, tmp_path: Path) -> None:
     sts.refuse = lambda request: Refusal("AccessDenied", "No.") if request["Action"] == "AssumeRole" else None
     with account_access(tmp_path / "aws-config", ROLE, "eu-west-1", "s1", external_id="id-7") as access:
