@@ -42,7 +42,7 @@ def _roles(own: Belongings) -> list[Statement]:
             ],
             [*writable, own.role(Identity.SELF_UPDATE)],
         ),
-        allow("TagRoles", ["iam:TagRole", "iam:UntagRole", "iam:UpdateRole"], writable),
+        allow("TagRoles", ["iam:TagRole", "iam:UntagRole", "iam:UpdateRole", "iam:UpdateRoleDescription"], writable),
         allow("WriteRoles", ["iam:DeleteRolePolicy", "iam:PutRolePolicy"], writable, Condition=bounded),
         allow("AttachPolicies", ["iam:AttachRolePolicy", "iam:DetachRolePolicy"], writable, Condition=attached),
         allow("Policies", _POLICY_ACTIONS, [own.managed_policies]),
@@ -169,6 +169,7 @@ _BUCKET_ACTIONS = (
     "s3:GetLifecycleConfiguration",
     "s3:GetReplicationConfiguration",
     "s3:ListBucket",
+    "s3:ListTagsForResource",
     "s3:PutBucketLogging",
     "s3:PutBucketOwnershipControls",
     "s3:PutBucketPolicy",
@@ -177,6 +178,8 @@ _BUCKET_ACTIONS = (
     "s3:PutBucketVersioning",
     "s3:PutEncryptionConfiguration",
     "s3:PutLifecycleConfiguration",
+    "s3:TagResource",
+    "s3:UntagResource",
 )
 
 _TABLE_ACTIONS = (

@@ -151,6 +151,10 @@ def test_the_self_update_manages_what_the_configuration_changes_and_makes_no_key
     assert allows(document, "kms:GetKeyPolicy", KEY_ARN)
     for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:DisableKey", "kms:CreateGrant"):
         assert not allows(document, action, KEY_ARN)
+    # The AWS provider's own ways to a bucket's tags and to a role's description.
+    for action in ("s3:ListTagsForResource", "s3:TagResource", "s3:UntagResource"):
+        assert allows(document, action, "arn:aws:s3:::aphex-shop-123456789012-eu-west-1")
+    assert allows(document, "iam:UpdateRoleDescription", "arn:aws:iam::123456789012:role/aphex-shop-deploy")
     association = "arn:aws:eks:eu-west-1:123456789012:podidentityassociation/delivery/a-1"
     assert allows(document, "eks:DescribePodIdentityAssociation", association)
     assert not allows(document, "eks:UpdatePodIdentityAssociation", association)
