@@ -19,6 +19,7 @@ REASONS: Mapping[str, str] = {
     "Logs": "A key's policy speaks of its own key alone; the actions are those that CloudWatch Logs documents, and the "
     "condition names the log groups.",
     "WriteFlowLogs": "Streams of a log group have names that AWS makes up.",
+    "FindLogGroups": "Amazon VPC asks for it, and CloudWatch Logs lists the whole account; names are all it tells.",
     "DescribeGroups": "The Describe actions of EC2 Auto Scaling and EC2 know no resources; they change nothing.",
     "ScaleGroups": "EKS makes up the names of the Auto Scaling groups behind node groups; the condition names the "
     "cluster by their tag.",
@@ -71,10 +72,18 @@ def flow_logs_trust(config: ClusterConfig) -> Document:
 
 
 def flow_logs_policy(config: ClusterConfig) -> Document:
-    """What is needed to write into the one log group."""
+    """What is needed to write into the one log group.
+
+    https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html, without what makes groups.
+    """
     group = _log_group(config, ClusterNames(config.name).flow_logs)
     actions = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    return document([allow("WriteFlowLogs", actions, [group, f"{group}:*"])])
+    return document(
+        [
+            allow("WriteFlowLogs", actions, [group, f"{group}:*"]),
+            allow("FindLogGroups", ["logs:DescribeLogGroups"], ["*"]),
+        ]
+    )
 
 
 def node_trust() -> Document:
