@@ -154,9 +154,23 @@ def _unprotect_cluster(eks: Any, name: str) -> None:
 
 
 def _empty_repository(ecr: Any, name: str) -> None:
+    """Delete every image, in rounds: ECR keeps those of single platforms as long as there is an index that has them.
+
+    Raises:
+        AphexError: a round deletes nothing.
+    """
+    while digests := _digests(ecr, name):
+        failures: list[dict[str, Any]] = []
+        # 100 is what one request may delete, and less than a page has.
+        for first in range(0, len(digests), 100):
+            images = [{"imageDigest": digest} for digest in digests[first : first + 100]]
+            failures += ecr.batch_delete_image(repositoryName=name, imageIds=images).get("failures", [])
+        if len(failures) >= len(digests):
+            reason = failures[0].get("failureReason") or failures[0].get("failureCode")
+            raise AphexError(f"{len(failures)} images of {name} could not be deleted: {reason}")
+
+
+def _digests(ecr: Any, name: str) -> list[str]:
+    """The images of a repository. By digest: a tag alone would leave the image."""
     pages = ecr.get_paginator("list_images").paginate(repositoryName=name)
-    # By digest: a tag alone would leave the image; 100 is what one request may delete, and less than a page has.
-    digests = sorted({image["imageDigest"] for page in pages for image in page["imageIds"]})
-    for first in range(0, len(digests), 100):
-        images = [{"imageDigest": digest} for digest in digests[first : first + 100]]
-        ecr.batch_delete_image(repositoryName=name, imageIds=images)
+    return sorted({image["imageDigest"] for page in pages for image in page["imageIds"]})

@@ -258,3 +258,42 @@ def test_a_json_result_is_alone_on_standard_output(capsys: pytest.CaptureFixture
     assert json.loads(output.out) == {"changed": True}
     assert "under way" in output.err
     assert "\x1b" not in output.err
+
+
+class EcrWithIndexes:
+    """Answers as ECR does for images of several platforms, which the AWS stand-in takes for unrelated ones.
+
+    Attributes:
+        images: what each image's index has of others, by digest.
+        stuck: digests that are refused whatever there is.
+    """
+
+    def __init__(self, images: dict[str, set[str]], stuck: frozenset[str] = frozenset()) -> None:
+        self.images, self.stuck = images, stuck
+
+    def get_paginator(self, _operation: str) -> EcrWithIndexes:
+        return self
+
+    def paginate(self, **_repository: str) -> list[dict[str, Any]]:
+        return [{"imageIds": [{"imageDigest": digest} for digest in self.images]}]
+
+    def batch_delete_image(self, *, imageIds: list[dict[str, str]], **_repository: str) -> dict[str, Any]:  # noqa: N803
+        failures = []
+        for each in imageIds:
+            digest = each["imageDigest"]
+            if digest in self.stuck or any(digest in parts for parts in self.images.values()):
+                failures.append({"imageId": each, "failureCode": "ImageReferencedByManifestList"})
+            else:
+                del self.images[digest]
+        return {"failures": failures}
+
+
+def test_images_of_several_platforms_go_after_the_indexes_that_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = cluster_home("main", "123456789012", REGION, AwsAccess(region=REGION))
+    ecr = EcrWithIndexes({"sha256:a": set(), "sha256:b": set(), "sha256:c": {"sha256:a", "sha256:b"}})
+    monkeypatch.setattr(AwsAccess, "client", lambda _access, _service: ecr)
+    release_on_aws(home, "aws:ecr/repository:Repository", "aphex-main/aphex-builder")
+    assert ecr.images == {}
+    ecr.images, ecr.stuck = {"sha256:d": set()}, frozenset({"sha256:d"})
+    with pytest.raises(AphexError, match="1 images of aphex-main/aphex-builder could not be deleted: ImageReferenced"):
+        release_on_aws(home, "aws:ecr/repository:Repository", "aphex-main/aphex-builder")
