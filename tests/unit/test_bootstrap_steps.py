@@ -134,6 +134,18 @@ def test_all_that_is_missing_is_told_at_once() -> None:
     )
 
 
+def test_a_cluster_is_not_begun_without_the_aws_cli() -> None:
+    assert prerequisites.aws_cli("/usr/bin/aws").verdict == "ok"
+    found = prerequisites.judged([prerequisites.aws_cli(None)])
+    assert (found.state, found.details) == (
+        "blocked",
+        (
+            "AWS CLI: not installed. Install it: "
+            "https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
+        ),
+    )
+
+
 def test_a_quota_that_cannot_be_read_is_a_warning() -> None:
     unknown = prerequisites.Quota(name="Elastic IPs", limit=None, used=0, needed=1, code="ec2/L-0263D0A3")
     assert prerequisites.quota(unknown).verdict == "warn"

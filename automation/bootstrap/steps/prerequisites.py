@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -105,6 +106,18 @@ def engine(built: bool) -> doctor.Finding:
     return go if go.verdict == "fail" else doctor.Finding(check="Pulumi", verdict="warn", found="is not here", fix=fix)
 
 
+def aws_cli(path: str | None) -> doctor.Finding:
+    """Whether the AWS CLI is here; `path` is where, None when it is not.
+
+    Pulumi's EKS component refuses to make a cluster without it (nodejs/eks/dependencies.ts), and its kubeconfig asks it
+    for tokens.
+    """
+    if path is not None:
+        return doctor.Finding(check="AWS CLI", verdict="ok", found=path)
+    fix = "Install it: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
+    return doctor.Finding(check="AWS CLI", verdict="fail", found="not installed", fix=fix)
+
+
 def judged(findings: Iterable[doctor.Finding]) -> Finding:
     """All findings as one: blocked when any fails, with all that fail."""
     found = list(findings)
@@ -183,13 +196,12 @@ class PrerequisitesStep:
                 return
             yield lambda: cluster_account(cluster, account)
             if context.cluster_outputs() is None:
+                yield lambda: aws_cli(shutil.which("aws"))
                 for each in read_quotas(context.aws(), cluster):
                     yield partial(quota, each)
 
 
 def _pulumi_is_here() -> bool:
-    import shutil
-
     from sandbox.toolchain import cache_root
 
     return shutil.which("pulumi") is not None or any((cache_root() / "toolchain").glob("pulumi-*/bin/pulumi"))
