@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _POD_IDENTITY_AGENT = "eks-pod-identity-agent"
+# Of EKS Auto Mode, whose nodes have the agent without a DaemonSet.
+_AUTO_NODES = "nodeclasses.eks.amazonaws.com"
 _REVIEWS_AT_ONCE = 8
 
 
@@ -52,7 +54,7 @@ def read_facts(kubernetes: KubernetesAccess, asks: Sequence[Ask]) -> Facts:
             ingress_classes=None if ingress is None else frozenset(_name(each) for each in ingress),
             storage_classes=None if storage is None else frozenset(_name(each) for each in storage),
             default_storage=None if storage is None else any(_is_default(each) for each in storage),
-            pod_identity_agent=None if daemons is None else any(_POD_IDENTITY_AGENT in _name(each) for each in daemons),
+            pod_identity_agent=has_agent(kinds, daemons),
             refused=tuple(_refused(api, asks)),
         )
 
@@ -67,6 +69,16 @@ def _listed(api: lightkube.Client, kind: Any, **more: Any) -> list[Any] | None:
         if error.status.code not in (403, 404):
             raise
         return None
+
+
+def has_agent(kinds: Iterable[Any] | None, daemons: Iterable[Any] | None) -> bool | None:
+    """Whether nodes run the EKS Pod Identity Agent; None when that cannot be seen.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html
+    """
+    if any(_name(each) == _AUTO_NODES for each in kinds or ()):
+        return True
+    return None if daemons is None else any(_POD_IDENTITY_AGENT in _name(each) for each in daemons)
 
 
 def _name(resource: Any) -> str:

@@ -6,6 +6,7 @@ import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,7 @@ from aphex.loader import parse_cluster_config
 from automation.access import AwsAccess
 from automation.cluster import cluster_home
 from automation.cluster_check import Ask, Controller, Facts, Needs, asks_of, image_version, lacks, needs_of
+from automation.cluster_facts import has_agent
 from automation.cluster_removal import is_on, is_protected, pipelines_remain
 from automation.cluster_status import argo_part, node_part
 from automation.cluster_upgrade import Versions, plan_upgrades, refusals, versions_of, wanted_versions
@@ -172,6 +174,15 @@ def test_what_the_caller_may_not_see_is_not_taken_for_missing() -> None:
         pod_identity_agent=None,
     )
     assert lacks(unseen, EVERYTHING) == []
+
+
+def test_the_nodes_of_auto_mode_have_the_agent_without_a_daemon_set() -> None:
+    agent, auto = (
+        SimpleNamespace(metadata=SimpleNamespace(name=name))
+        for name in ("eks-pod-identity-agent", "nodeclasses.eks.amazonaws.com")
+    )
+    seen = [([auto], []), (None, [agent]), ([], []), ([], None)]
+    assert [has_agent(kinds, daemons) for kinds, daemons in seen] == [True, True, False, None]
 
 
 REFUSED = Ask(verb="create", resource="roles", group="rbac.authorization.k8s.io", namespace="aphex-shop")
