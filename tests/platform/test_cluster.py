@@ -152,7 +152,8 @@ def test_the_control_plane_is_encrypted_logged_and_restricted(smallest: ClusterR
     assert eks["endpointPublicAccess"] is True
     assert eks["publicAccessCidrs"] == ["203.0.113.0/24"]
     assert eks["privateSubnetIds"] == [f"main-private-{number}-id" for number in (1, 2, 3)]
-    assert eks["publicSubnetIds"] == [f"main-public-{number}-id" for number in (1, 2, 3)]
+    # Auto Mode starts nodes in all that are named here, and only the private ones have a way out for them.
+    assert "publicSubnetIds" not in eks
     assert eks["upgradePolicy"] == {"supportType": "STANDARD"}
     assert eks["createOidcProvider"] is True
     assert eks["skipDefaultNodeGroup"] is True

@@ -67,7 +67,6 @@ class Cluster(pulumi.ComponentResource):
                 config=self._config,
                 vpc_id=network.vpc_id,
                 private_subnet_ids=network.private_subnet_ids,
-                public_subnet_ids=network.public_subnet_ids,
                 key_arn=key.arn,
                 tags=self._tags,
             ),

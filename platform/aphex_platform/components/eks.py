@@ -25,7 +25,6 @@ class EksClusterArgs:
         config: the cluster.
         vpc_id: its network.
         private_subnet_ids: where nodes are.
-        public_subnet_ids: where load balancers on the internet are.
         key_arn: the key that encrypts Kubernetes secrets.
         tags: whose it is.
     """
@@ -33,7 +32,6 @@ class EksClusterArgs:
     config: ClusterConfig
     vpc_id: pulumi.Input[str]
     private_subnet_ids: Sequence[pulumi.Input[str]]
-    public_subnet_ids: Sequence[pulumi.Input[str]]
     key_arn: pulumi.Input[str]
     tags: dict[str, str]
 
@@ -55,8 +53,9 @@ class EksCluster(pulumi.ComponentResource):
             name=ClusterNames(config.name).eks,
             version=config.kubernetes.version,
             vpc_id=args.vpc_id,
+            # Auto Mode starts nodes in every subnet of the cluster, and in a public one they would have no way out.
+            # Load balancers find theirs by the subnets' tags.
             private_subnet_ids=list(args.private_subnet_ids),
-            public_subnet_ids=list(args.public_subnet_ids),
             endpoint_private_access=True,
             endpoint_public_access=config.api.access == "restricted",
             public_access_cidrs=list(config.api.cidrs) or None,

@@ -46,7 +46,6 @@ class Network(pulumi.ComponentResource):
 
     vpc_id: pulumi.Output[str]
     private_subnet_ids: list[pulumi.Output[str]]
-    public_subnet_ids: list[pulumi.Output[str]]
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("aphex:cluster:Network", name, None, opts)
@@ -72,7 +71,6 @@ class Network(pulumi.ComponentResource):
         self._gateway_endpoints([public_table, *private_tables])
         self.vpc_id = self._vpc.id
         self.private_subnet_ids = [subnet.id for subnet in private]
-        self.public_subnet_ids = [subnet.id for subnet in public]
         self.register_outputs({"vpc_id": self.vpc_id})
 
     def _tags(self, name: str, **more: str) -> dict[str, str]:
