@@ -41,32 +41,6 @@ def read_record(target: Target, run: str) -> RunRecord | None:
     return RunRecord.model_validate(plain)
 
 
-def recent_records(target: Target, limit: int) -> list[RunRecord]:
-    """The latest runs by their start, the newest first; none when there is no table."""
-    from boto3.dynamodb.types import TypeDeserializer
-    from botocore.exceptions import ClientError
-
-    dynamodb = target.aws.client("dynamodb")
-    try:
-        answer = dynamodb.query(
-            TableName=PipelineNames(target.settings.pipeline).table,
-            IndexName="by-start",
-            KeyConditionExpression="pipeline = :pipeline",
-            ExpressionAttributeValues={":pipeline": {"S": target.settings.pipeline}},
-            ScanIndexForward=False,
-            Limit=limit,
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            return []
-        raise
-    reader = TypeDeserializer()
-    return [
-        RunRecord.model_validate({name: reader.deserialize(value) for name, value in item.items()})
-        for item in answer["Items"]
-    ]
-
-
 def stored_log(target: Target, run: str, stage: str) -> str:
     """The whole log of a stage, as its pod stored it.
 

@@ -79,7 +79,6 @@ class ImageOptions:
         network: places of a company network.
         tool: what builds; None takes docker with buildx, else buildah.
         output: the folder of what is built and of what describes it.
-        region: the AWS region of an ECR registry, when its name does not say it.
         profile: the AWS profile whose credentials may push to ECR.
         create_repositories: whether missing ECR repositories are made.
     """

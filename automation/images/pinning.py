@@ -14,7 +14,6 @@ from sandbox.images.recipes import SOURCES, SUITE
 from sandbox.toolchain.bundles import KUBERNETES, PULUMI
 from sandbox.toolchain.releases import expected_digest
 
-ARCHITECTURES = ("amd64", "arm64")
 _REGISTRY = "https://registry-1.docker.io"
 _TOKENS = "https://auth.docker.io/token?service=registry.docker.io&scope=repository:library/debian:pull"
 _INDEX = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
