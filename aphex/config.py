@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, GetJsonSchemaHandler, JsonValue, model_validator
 from pydantic.json_schema import JsonSchemaValue
 
+from aphex.names import MAX_PIPELINE, PIPELINE_PATTERN
 from aphex.notifications import Channel
 from aphex.values import Account, Duration, Model, Region, RoleArn, ShellText, duration_seconds
 
@@ -191,8 +192,8 @@ class Pipeline(Model):
 
     name: str | None = Field(
         default=None,
-        pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$",
-        max_length=40,
+        pattern=PIPELINE_PATTERN,
+        max_length=MAX_PIPELINE,
         description="The pipeline's name, unique on its cluster. Without it: the repository's name.",
     )
     repository: str | None = Field(default=None, min_length=1, description="Clone URL of the application's repository.")

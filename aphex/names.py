@@ -10,6 +10,15 @@ _MAX_BUCKET = 63
 _MAX_ROLE = 64
 _MAX_LABEL = 63
 
+# What a pipeline may be called: the Service of its webhook is named after it, and there is room for what is added.
+PIPELINE_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
+MAX_PIPELINE = 40
+# Names that fit and are somebody else's all the same, and why.
+_TAKEN = {
+    "health": "the path /health, where its webhook would be, is that of Argo Events' own health check",
+    "state": "its artifact bucket would be the bucket of the Pulumi state, which all pipelines share",
+}
+
 PULUMI_PROJECT = "aphex"
 # The key of an account and region that encrypts the secrets in Pulumi states.
 STATE_KEY_ALIAS = "alias/aphex-state"
@@ -30,6 +39,15 @@ def limited(name: str, length: int) -> str:
 def slug(text: str) -> str:
     """Make a valid Kubernetes label value of any text: lower case, digits and single dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def pipeline_name_problem(name: str) -> str | None:
+    """Why no pipeline can be called `name`; None when one can."""
+    if not re.search(PIPELINE_PATTERN, name):
+        return "a name begins with a letter and has lower-case letters, digits and dashes"
+    if len(name) > MAX_PIPELINE:
+        return f"it has {len(name)} characters, and {MAX_PIPELINE} is the most"
+    return _TAKEN.get(name)
 
 
 @dataclass(frozen=True)

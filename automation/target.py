@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from aphex.errors import UsageError
-from aphex.names import PipelineNames, slug
+from aphex.names import PipelineNames, pipeline_name_problem, slug
 from automation.access import AwsAccess, KubernetesAccess
 from automation.home import StackHome
 from automation.state_key import secrets_provider
@@ -162,11 +162,17 @@ def subject_of(config: PipelineConfig, config_file: Path) -> Subject:
     """The pipeline that a configuration describes.
 
     Raises:
-        UsageError: it gives the pipeline no name.
+        UsageError: it gives the pipeline no name, or one that no pipeline can have.
     """
     settings = config.pipeline
+    name = pipeline_name(config, config_file)
+    problem = pipeline_name_problem(name)
+    if problem:
+        raise UsageError(
+            f"A pipeline cannot be called {name}: {problem}.", hint=f"Set pipeline.name in {config_file} to another."
+        )
     return Subject(
-        pipeline=pipeline_name(config, config_file),
+        pipeline=name,
         repository=repository_full_name(settings.repository or ""),
         clone_url=settings.repository,
         branch=settings.branch,

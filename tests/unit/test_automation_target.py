@@ -10,9 +10,17 @@ from aphex_platform.settings import AwsSettings, ImageSettings, PlatformSettings
 from aphex.config import PipelineConfig
 from aphex.errors import UsageError
 from aphex.loader import load_config, parse_config
+from aphex.names import PipelineNames, pipeline_name_problem
 from automation.access import AwsAccess, default_kubeconfig
 from automation.resolve import target_from_files
-from automation.target import choose, pipeline_name, repository_full_name, state_backend, subject_of
+from automation.target import (
+    choose,
+    pipeline_name,
+    repository_full_name,
+    state_backend,
+    state_bucket,
+    subject_of,
+)
 from automation.target_file import load_overrides, overridden
 from automation.update_plan import SavedPlan, digest, load_plan
 from tests.support.example import real_aws
@@ -88,6 +96,32 @@ def test_a_pipeline_is_named_by_its_configuration_its_repository_or_its_folder(t
     assert subject_of(with_repository, file).repository == "acme/Shop"
     named = parse_config(f"{MINIMAL}pipeline: {{name: store, repository: 'https://github.com/acme/shop.git'}}\n")
     assert pipeline_name(named, file) == "store"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("health", "Argo Events' own health check"),
+        ("state", "the bucket of the Pulumi state"),
+        ("2-shops", "a name begins with a letter"),
+        ("s" * 41, "it has 41 characters, and 40 is the most"),
+    ],
+)
+def test_a_name_that_no_pipeline_can_have_is_refused_wherever_it_comes_from(
+    name: str, why: str, tmp_path: Path
+) -> None:
+    from_repository = f"{MINIMAL}pipeline: {{repository: 'https://github.com/acme/{name}.git'}}\n"
+    with pytest.raises(UsageError) as caught:
+        subject_of(parse_config(from_repository), tmp_path / "aphex-config.yaml")
+    assert caught.value.message.startswith(f"A pipeline cannot be called {name}: ")
+    assert why in caught.value.message
+    assert "pipeline.name" in str(caught.value.hint)
+
+
+def test_the_pipeline_that_cannot_be_called_state_would_have_the_state_s_bucket() -> None:
+    place = ("123456789012", "us-east-1")
+    assert PipelineNames("state").bucket(*place) == state_bucket(*place)
+    assert pipeline_name_problem("state")
 
 
 def test_a_stand_in_s_backend_is_addressed_by_path() -> None:
