@@ -49,7 +49,9 @@ class PipelineStep:
 
     def do(self) -> None:
         """Deploy it."""
+        from automation.data_loss import Consent
         from automation.up import bring_up
 
         config = self.context.configured()
-        bring_up(self.context.prepared(), config, self.context.terminal)
+        # A plan that was agreed to says nothing of data that would be lost: that is asked on its own.
+        bring_up(self.context.prepared(), config, self.context.terminal, consent=Consent.ASK)
