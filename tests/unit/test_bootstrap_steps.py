@@ -21,11 +21,13 @@ from automation.bootstrap.step import done, to_do
 from automation.bootstrap.steps import cluster, pipeline, prerequisites, state
 from automation.console import Terminal
 from automation.github.secret import webhook_secret
+from automation.images.pins import Pins
 from automation.target import Target
 from tests.support.aws_stand_in import ACCOUNT, REGION, AwsStandIn, aws_stand_in
 from tests.support.bootstrap import (
     BUCKET,
     CLUSTERS,
+    CONFIG,
     NAME,
     caller_of,
     context,
@@ -144,6 +146,41 @@ def test_a_cluster_is_not_begun_without_the_aws_cli() -> None:
             "https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
         ),
     )
+
+
+def test_that_images_cannot_be_built_is_told_before_a_cluster_is_made_for_them() -> None:
+    file = {"url": "https://releases.test/p", "sha256": None}
+    program = {"name": "pulumi", "version": "3.1.0", "files": {"amd64": {**file, "sha256": "1" * 64}, "arm64": file}}
+    pins = Pins.model_validate({"base": f"debian:12@sha256:{'1' * 64}", "programs": [program]})
+    assert prerequisites.image_build(pins, ("linux/amd64",), lambda: None).verdict == "ok"
+    unpinned = prerequisites.image_build(pins, ("linux/amd64", "linux/arm64"), lambda: None)
+    assert (unpinned.verdict, unpinned.found) == (
+        "fail",
+        "docker/pins.json has no checksum of pulumi 3.1.0 for arm64",
+    )
+    assert unpinned.fix == (
+        "Write what their projects released into it, and commit it: python -m automation images pin. "
+        "Or name images that exist: pipeline.images in aphex-config.yaml."
+    )
+
+    def nothing() -> None:
+        raise AphexError("Neither docker nor buildah is on this machine.", hint="Install one.")
+
+    assert prerequisites.image_build(pins, ("linux/amd64",), nothing).found.startswith("Neither docker nor buildah")
+
+
+def test_the_checks_for_a_cluster_include_its_images_unless_the_configuration_names_some(
+    account: AwsStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    (tmp_path / "aphex-cluster.yaml").write_text(CLUSTERS[0].read_text())
+
+    def failing(text: str) -> list[str]:
+        here = context(tmp_path, text=text, read_outputs=lambda _: None)
+        return [line.partition(":")[0] for line in prerequisites.PrerequisitesStep(context=here).check().details]
+
+    assert "images" in failing(CONFIG)
+    assert "images" not in failing(CONFIG.replace("name: shop,", "name: shop, images: {builder: b, deployer: d},"))
 
 
 def test_a_quota_that_cannot_be_read_is_a_warning() -> None:

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aphex.errors import AphexError
 from automation import doctor
 from automation.bootstrap.context import Account, Context
 from automation.bootstrap.step import Finding, blocked, done
+from automation.bootstrap.steps.images import platforms_of
+from automation.images.options import PLATFORMS
+from automation.images.pins import Pins, read_pins, require_checksums
+from automation.images.tools import choose_tool
 
 if TYPE_CHECKING:
     from aphex.cluster_config import ClusterConfig
@@ -118,6 +123,24 @@ def aws_cli(path: str | None) -> doctor.Finding:
     return doctor.Finding(check="AWS CLI", verdict="fail", found="not installed", fix=fix)
 
 
+def image_build(pins: Pins, platforms: tuple[str, ...], search: Callable[[], object]) -> doctor.Finding:
+    """Whether the stages' images can be built: nobody wants to learn that after a cluster was made for them.
+
+    Args:
+        pins: what is downloaded into them, and its checksums.
+        platforms: for which machines.
+        search: looks for the programs that build, and raises an AphexError when there are none.
+    """
+    check, instead = "images", "Or name images that exist: pipeline.images in aphex-config.yaml."
+    try:
+        search()
+        require_checksums(pins, platforms)
+    except AphexError as error:
+        found, fix = error.message.rstrip("."), f"{error.hint.rstrip('.')}. {instead}"
+        return doctor.Finding(check=check, verdict="fail", found=found, fix=fix)
+    return doctor.Finding(check=check, verdict="ok", found="can be built")
+
+
 def judged(findings: Iterable[doctor.Finding]) -> Finding:
     """All findings as one: blocked when any fails, with all that fail."""
     found = list(findings)
@@ -197,6 +220,9 @@ class PrerequisitesStep:
             yield lambda: cluster_account(cluster, account)
             if context.cluster_outputs() is None:
                 yield lambda: aws_cli(shutil.which("aws"))
+                if not all(context.subject.images):
+                    platforms = platforms_of(cluster) or PLATFORMS
+                    yield lambda: image_build(read_pins(), platforms, partial(choose_tool, None, debootstrap=False))
                 for each in read_quotas(context.aws(), cluster):
                     yield partial(quota, each)
 
