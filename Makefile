@@ -49,11 +49,11 @@ lint: $(READY) ## Check style, types, import contracts and dependencies
 
 test: lint ## Run every check and every test
 	@$(BIN)/python -m automation sandbox install
-	@$(PYTEST) -m "not integration" -n 2 --dist loadfile $(PYTEST_ARGS) || $(CHOSE_NONE)
+	@$(PYTEST) -m "not integration" -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) || $(CHOSE_NONE)
 	@$(PYTEST) -m integration $(PYTEST_ARGS) || $(CHOSE_NONE)
 
 test-fast: $(READY) ## Run the tests that need neither root nor the sandbox
-	@$(PYTEST) -m "not integration and not engine" -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(PYTEST) -m "not integration and not engine" -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 golden: $(READY) ## Write the golden manifests, the diagrams of resources, the JSON Schema and the configuration reference anew
 	@$(BIN)/python -m tests.golden.test_manifests
