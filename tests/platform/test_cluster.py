@@ -193,7 +193,8 @@ def test_images_are_scanned_encrypted_and_their_tags_stay(smallest: ClusterRecor
 
 
 def test_repositories_do_not_grow_for_ever() -> None:
-    declared = declare_cluster(cluster(registry={"keep_images": 5, "untagged_days": 2, "immutable_tags": False}))
+    chosen = {"keep_images": 5, "untagged_days": 2, "immutable_tags": False, "scan_on_push": False}
+    declared = declare_cluster(cluster(registry=chosen))
     for policy in declared.of("aws:ecr/lifecyclePolicy:LifecyclePolicy"):
         untagged, newest = json.loads(policy["policy"])["rules"]
         assert (untagged["rulePriority"], newest["rulePriority"]) == (1, 2)
@@ -204,7 +205,9 @@ def test_repositories_do_not_grow_for_ever() -> None:
             "countNumber": 2,
         }
         assert newest["selection"] == {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 5}
-    assert {each["imageTagMutability"] for each in declared.of("aws:ecr/repository:Repository")} == {"MUTABLE"}
+    for repository in declared.of("aws:ecr/repository:Repository"):
+        assert repository["imageTagMutability"] == "MUTABLE"
+        assert repository["imageScanningConfiguration"] == {"scanOnPush": False}
 
 
 @pytest.mark.parametrize("protected", [True, False])
