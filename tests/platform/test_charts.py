@@ -178,6 +178,7 @@ def test_the_ui_on_the_internet_is_reached_by_tls_from_the_named_addresses() -> 
         "alb.ingress.kubernetes.io/target-type": "ip",
         "alb.ingress.kubernetes.io/ssl-policy": "ELBSecurityPolicy-TLS13-1-2-2021-06",
         "alb.ingress.kubernetes.io/inbound-cidrs": "203.0.113.0/24",
+        "alb.ingress.kubernetes.io/healthcheck-path": "/",
         "alb.ingress.kubernetes.io/backend-protocol": "HTTPS",
     }
 
