@@ -6,10 +6,12 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from aphex.errors import AphexError
 from aphex.process_output import Reader
+from aphex.process_start import start_program
 from aphex.process_tree import GRACE_SECONDS, MARK, end_group
 
 __all__ = ["Completed", "ProcessError", "ProcessTimeout", "ProgramNotFound", "end_group", "run"]
@@ -108,8 +110,8 @@ def run(
     words = [str(word) for word in argv]
     mark = (env or {}).get(MARK, "")
     started = time.monotonic()
-    process = _spawn(words, cwd, env, separate_errors, reads=input is not None)
-    # A signal's exception may come from here on, even before the program is waited for.
+    spawn = partial(_spawn, words, cwd, env, separate_errors, reads=input is not None)
+    process = start_program(spawn, grace, mark)
     try:
         streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
         readers = [Reader(stream, on_line, keep_lines, errors) for stream in streams]

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 EXIT_STAGE = "exit"
+# What Argo says of a task whose last try failed, instead of why.
+_GIVEN_UP = "No more retries left"
 _FINISHED = frozenset({"Succeeded", "Failed", "Error", "Skipped", "Omitted"})
 _STATUS = {
     "": "waiting",
@@ -182,9 +184,14 @@ def _stage(name: str, node: Mapping[str, Any] | None, nodes: Mapping[str, Mappin
         status=_STATUS.get(phase, phase.lower()),
         started=_time(node.get("startedAt")),
         ended=_time(node.get("finishedAt")) if phase in _FINISHED else None,
-        message=str(node.get("message") or (pod_node or {}).get("message") or ""),
+        message=_message(node, pod_node or {}),
         pod=pod_name(pod_node) if pod_node else "",
     )
+
+
+def _message(node: Mapping[str, Any], pod_node: Mapping[str, Any]) -> str:
+    own, of_pod = (str(each.get("message") or "") for each in (node, pod_node))
+    return of_pod or own if own in ("", _GIVEN_UP) else own
 
 
 def _last_pod(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -15,7 +15,9 @@ _ARGO_SUCCEEDED = "Succeeded"
 _UPDATE = StageKind.SELF_UPDATE.value
 _EXIT = StageKind.EXIT.value
 _KINDS = frozenset(kind.value for kind in StageKind if kind is not StageKind.EXIT)
-_ATTEMPT = re.compile(r"\(\d+\)$")
+_ATTEMPT = re.compile(r"\((\d+)\)$")
+# What Argo says of a task that it gave up, instead of why (processNodeRetries in workflow/controller/operator.go).
+_GIVEN_UP = "No more retries left"
 _TAIL_BYTES = 3_000
 _TAIL_LINES = 30
 
@@ -42,15 +44,20 @@ def parse_failures(text: str) -> list[dict[str, Any]]:
 def stage_failures(failures: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """The failures of stages by their names.
 
-    Argo lists every failed node: also the run itself, and for a task with retries both the task, `build`, and each
-    of its pods, `build(0)`. The nodes of a stage have the template that is named for its kind.
+    Argo lists every failed node, in any order: also the run itself, and for a task with retries both the task, `build`,
+    and each of its pods, `build(0)`. The nodes of a stage have the template that is named for its kind. Of several,
+    the last pod that has something to say tells most.
     """
-    found: dict[str, Mapping[str, Any]] = {}
-    for failure in failures:
-        name = _ATTEMPT.sub("", str(failure.get("displayName", "")))
-        if failure.get("templateName") in _KINDS and (name not in found or failure.get("message")):
-            found[name] = failure
-    return found
+    return {
+        _ATTEMPT.sub("", str(each.get("displayName", ""))): each
+        for each in sorted(failures, key=_telling)
+        if each.get("templateName") in _KINDS
+    }
+
+
+def _telling(failure: Mapping[str, Any]) -> tuple[bool, int]:
+    attempt = _ATTEMPT.search(str(failure.get("displayName", "")))
+    return failure.get("message") not in (None, "", _GIVEN_UP), int(attempt.group(1)) if attempt else -1
 
 
 def run_status(workflow: str, stages: Mapping[str, StageRecord]) -> Status:

@@ -28,6 +28,15 @@ class Reason:
 
 _KNOWN: tuple[tuple[re.Pattern[str], Reason], ...] = (
     (
+        re.compile(r"is forbidden|admission webhook", re.IGNORECASE),
+        Reason(
+            "PodRefused",
+            "The cluster did not let the stage's pod be made.",
+            "Change the quota, limit or policy that it names, or what the stages ask for in the platform's settings "
+            "(run.resources).",
+        ),
+    ),
+    (
         re.compile(r"OOMKilled", re.IGNORECASE),
         Reason(
             "OutOfMemory",

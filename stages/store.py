@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from stages.absent import is_absent
 from stages.clients import PipelineClients
 
 
@@ -30,7 +31,7 @@ class RunStore:
         try:
             answer = self._clients.s3.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchKey":
+            if is_absent(self._clients.s3, self.bucket, key, error):
                 return None
             raise
         return json.loads(answer["Body"].read())

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from stages.absent import is_absent
 from stages.artifact import ArtifactError
 
 if TYPE_CHECKING:
@@ -183,8 +184,7 @@ class Download:
         try:
             head = s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            missing = error.response["Error"]["Code"] in ("404", "NoSuchKey")
-            raise self._missing() if missing else self._failed(error) from error
+            raise self._missing() if is_absent(s3, bucket, key, error) else self._failed(error) from error
         except BotoCoreError as error:
             raise self._failed(error) from error
         self.size = head["ContentLength"]

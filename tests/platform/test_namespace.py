@@ -93,6 +93,9 @@ def test_a_bus_of_the_namespaces_own_outlives_a_node() -> None:
     assert bus["replicas"] == 3
     assert bus["persistence"] == {"accessMode": "ReadWriteOnce", "volumeSize": "10Gi", "storageClassName": "gp3"}
     assert bus["securityContext"]["runAsNonRoot"] is True
+    assert bus["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in ("container", "reloaderContainer", "metricsContainer"):
+        assert bus[f"{container}Template"]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     apart = bus["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     assert [each["podAffinityTerm"]["topologyKey"] for each in apart] == [
         "kubernetes.io/hostname",

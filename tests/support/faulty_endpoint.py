@@ -11,8 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-# What happens to a request: an answer that says 503, no answer at all, or an answer that breaks off in the middle.
-Fault = Literal["unavailable", "drop", "cut"] | None
+# What happens to a request: an answer that says 503, no answer at all, an answer that breaks off in the middle, or S3's
+# to who has no right to it: always, or of an object that is not there, to who may not list the bucket.
+Fault = Literal["unavailable", "drop", "cut", "denied", "hidden"] | None
+_DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 Faults = Callable[[str, str], Fault]
 
 
@@ -44,6 +46,9 @@ def faulty_endpoint(behind: str, faults: Faults) -> Iterator[str]:
             response = connection.getresponse()
             content = response.read()
             connection.close()
+            if fault == "denied" or (fault == "hidden" and response.status == 404):
+                self.answer(403, [], b"" if self.command == "HEAD" else _DENIED)
+                return
             self.answer(response.status, response.getheaders(), content, cut=fault == "cut")
 
         def answer(self, status: int, headers: list[tuple[str, str]], content: bytes, *, cut: bool = False) -> None:

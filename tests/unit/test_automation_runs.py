@@ -72,6 +72,18 @@ def test_a_run_is_finished_only_after_its_exit_handler() -> None:
     assert not ended.ok
 
 
+def test_a_stage_that_was_given_up_says_why_its_last_pod_failed() -> None:
+    tries = [
+        node(f"build({number})", "Error", 1, 2, templateName="build", message=f'pods "build-{number}" is forbidden')
+        for number in range(2)
+    ]
+    task = node("build", "Error", 1, 3, type="Retry", message="No more retries left")
+    task["children"] = [each["id"] for each in tries]
+    build = run_view(workflow(task, *tries)).stage("build")
+    assert build is not None
+    assert build.message == 'pods "build-1" is forbidden'
+
+
 def test_a_run_that_delivered_without_its_self_update_is_degraded() -> None:
     nodes = [node("validate", "Succeeded", 1, 2), node("self-update", "Failed", 3, 4)]
     run = run_view(workflow(*nodes, phase="Succeeded", ended=9))

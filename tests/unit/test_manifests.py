@@ -117,6 +117,11 @@ def test_pods_are_not_root_and_gain_nothing(template: Manifest) -> None:
     security = template["spec"]["securityContext"]
     assert security["runAsNonRoot"] is True
     assert security["runAsUser"] == security["fsGroup"] == 10001
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    helpers = json.loads(template["spec"]["podSpecPatch"])
+    assert {each["name"]: each["securityContext"] for each in (*helpers["initContainers"], *helpers["containers"])} == {
+        name: {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}} for name in ("init", "wait")
+    }
     for pod in pods_of(template).values():
         assert pod["container"]["securityContext"] == {
             "allowPrivilegeEscalation": False,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +49,36 @@ def test_a_program_that_ignores_the_first_signal_is_ended(tmp_path: Path) -> Non
     pid_file = tmp_path / "pid"
     with pytest.raises(ProcessTimeout):
         run(["bash", "-c", f"trap '' TERM; echo $$ > {pid_file}; while true; do sleep 0.1; done"], timeout=0.5)
+    assert not alive(int(pid_file.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("born", [True, False])
+def test_a_signal_while_a_program_is_started_leaves_nothing_running(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, born: bool
+) -> None:
+    pid_file = tmp_path / "pid"
+
+    class Popen(subprocess.Popen[Any]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            """Start it; the signal comes before or after that, and long before the caller knows."""
+            if not born:
+                signal.raise_signal(signal.SIGTERM)
+            super().__init__(*arguments, **options)
+            pid_file.write_text(str(self.pid), encoding="utf-8")
+            if born:
+                signal.raise_signal(signal.SIGTERM)
+            time.sleep(0.5)
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(["sleep", "300"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert not alive(int(pid_file.read_text(encoding="utf-8")))
 
 

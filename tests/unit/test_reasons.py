@@ -27,6 +27,10 @@ START = (
     "A Secret or ConfigMap that it mounts may be gone, or the image lacks /opt/aphex/bin/python. `kubectl describe "
     "pod` of the pod says which."
 )
+REFUSED = (
+    "Change the quota, limit or policy that it names, or what the stages ask for in the platform's settings "
+    "(run.resources)."
+)
 ROOM = "Let the cluster grow, or lower the stages' requests in the platform's settings (run.resources)."
 DEADLINE = (
     "Look at the end of its log for what it waited for; run.stage_deadline_seconds and run.deadline_seconds in the "
@@ -38,6 +42,7 @@ DELETED = (
 )
 LOG = "The stage's log, as far as it came, is in the bucket."
 KINDS = {
+    "PodRefused": ("The cluster did not let the stage's pod be made.", REFUSED),
     "OutOfMemory": ("The pod used more memory than its limit and was killed (OOMKilled).", MEMORY),
     "OutOfDisk": ("The pod was evicted because it or its node ran out of disk.", DISK),
     "Evicted": ("The pod was evicted from its node.", EVICTED),
@@ -58,6 +63,17 @@ KINDS = {
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
+        (
+            "PodRefused",
+            'pods "shop-abc12-build-1" is forbidden: exceeded quota: team, requested: requests.memory=1Gi, used: '
+            "requests.memory=3584Mi, limited: requests.memory=4Gi",
+        ),
+        (
+            "PodRefused",
+            'pods "shop-abc12-build-1" is forbidden: violates PodSecurity "restricted:latest": privileged (container '
+            '"main" must not set securityContext.privileged=true)',
+        ),
+        ("PodRefused", 'admission webhook "validate.kyverno.svc-fail" denied the request: image is not signed'),
         ("OutOfMemory", "main: OOMKilled (exit code 137)"),
         ("OutOfMemory", "OOMKilled (exit code 137)"),
         ("Killed", "main: Error (exit code 137)"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from stages.console import Console
 from stages.context import StageContext
 from stages.keeper import kept_log
+from stages.outcome import stage_failures
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
 from tests.support.pod import ROOT, RUN, Pod, bootstrap, end_by_signal, make_stores
 from tests.support.repository import new_repository
@@ -237,6 +239,15 @@ def test_the_exit_handler_completes_the_record_of_a_killed_pod(pod: Pod) -> None
     assert set(item["stages"]) == {"validate", "build", "exit"}
     metrics = {each["MetricName"] for each in pod.aws.client("cloudwatch").list_metrics()["Metrics"]}
     assert {"RunFailed", "RunDuration", "StageFailed"} <= metrics
+
+
+def test_of_a_stage_that_was_given_up_the_last_pod_tells_why() -> None:
+    tries = [failure(f"build({number})", "build", f"pod {number} is gone") for number in (0, 10, 9)]
+    task = failure("build", "build", "No more retries left")
+    silent = failure("build(11)", "build", "")
+    for order in permutations((*tries, task, silent)):
+        assert stage_failures(order) == {"build": tries[1]}
+    assert stage_failures([task]) == {"build": task}
 
 
 def test_the_first_line_waits_for_no_cloud_sdk() -> None:

@@ -17,7 +17,7 @@ from aphex_platform.components.isolation import NamespaceIsolation, NamespaceIso
 from aphex_platform.components.monitoring import Monitoring, MonitoringArgs
 from aphex_platform.components.storage import ArtifactStore, ArtifactStoreArgs, RunTable, RunTableArgs
 from aphex_platform.identities import Identity
-from aphex_platform.manifests.common import REPOSITORY_ANNOTATION, labels
+from aphex_platform.manifests.common import REPOSITORY_ANNOTATION, namespace_labels
 from aphex_platform.settings import PlatformSecrets, PlatformSettings
 
 
@@ -56,7 +56,7 @@ class Pipeline(pulumi.ComponentResource):
             name,
             metadata=kubernetes.meta.v1.ObjectMetaArgs(
                 name=args.settings.namespace,
-                labels=labels(args.settings),
+                labels=namespace_labels(args.settings),
                 annotations={REPOSITORY_ANNOTATION: args.settings.repository_full_name},
             ),
             opts=child,

@@ -19,10 +19,20 @@ COMPONENT_LABEL = "app.kubernetes.io/component"
 
 WORKFLOWS_API = "argoproj.io/v1alpha1"
 
+# With a user that is not root, what the Pod Security Standard "restricted" asks of a pod and of each of its containers:
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+SECCOMP = {"type": "RuntimeDefault"}
+CONTAINER_SECURITY: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
 
 def labels(settings: PlatformSettings) -> dict[str, str]:
     """Labels of everything that belongs to the pipeline."""
     return {PIPELINE_LABEL: settings.pipeline, "app.kubernetes.io/managed-by": "aphex"}
+
+
+def namespace_labels(settings: PlatformSettings) -> dict[str, str]:
+    """Labels of the pipeline's namespace: whose it is, and that the API server lets only harmless pods into it."""
+    return {**labels(settings), "pod-security.kubernetes.io/enforce": "restricted"}
 
 
 def manifest(

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from hera.events import models as e
-from hera.events.models.io.k8s.api.core.v1 import PodSecurityContext, SecretKeySelector
+from hera.events.models.io.k8s.api.core.v1 import (
+    PodSecurityContext,
+    SeccompProfile,
+    SecretKeySelector,
+    SecurityContext,
+)
 
 from aphex.names import PipelineNames
 from aphex_platform.identities import EVENT_SOURCE
-from aphex_platform.manifests.common import COMPONENT_LABEL, Manifest, labels, manifest, plain
+from aphex_platform.manifests.common import (
+    COMPONENT_LABEL,
+    CONTAINER_SECURITY,
+    SECCOMP,
+    Manifest,
+    labels,
+    manifest,
+    plain,
+)
 from aphex_platform.manifests.stages import USER_ID
 from aphex_platform.settings import WEBHOOK_PORT, EventBusSettings, PlatformSettings
 
@@ -27,6 +40,7 @@ BUS_CLUSTER_PORT = 6222
 # The newest version in the controller's configuration of the pinned Argo Events release.
 _JETSTREAM_VERSION = "latest"
 _NATS_USER_ID = 1000
+_BUS_CONTAINERS = ("container", "reloaderContainer", "metricsContainer")
 
 
 def event_bus(settings: PlatformSettings) -> Manifest:
@@ -68,7 +82,9 @@ def _jetstream(bus: EventBusSettings, settings: PlatformSettings) -> Manifest:
             "runAsUser": _NATS_USER_ID,
             "runAsGroup": _NATS_USER_ID,
             "fsGroup": _NATS_USER_ID,
+            "seccompProfile": SECCOMP,
         },
+        **{f"{each}Template": {"securityContext": CONTAINER_SECURITY} for each in _BUS_CONTAINERS},
     }
     if bus.persistent:
         volume = {"accessMode": "ReadWriteOnce", "volumeSize": bus.volume_size}
@@ -107,6 +123,9 @@ def pod_template(service_account: str, component: str, settings: PlatformSetting
     template = e.Template(
         service_account_name=service_account,
         metadata=e.Metadata(labels=component_labels(component, settings)),
-        security_context=PodSecurityContext(run_as_non_root=True, run_as_user=USER_ID),
+        security_context=PodSecurityContext(
+            run_as_non_root=True, run_as_user=USER_ID, seccomp_profile=SeccompProfile(**SECCOMP)
+        ),
+        container=e.Container(security_context=SecurityContext(**CONTAINER_SECURITY)),
     )
     return plain(template)

@@ -13,6 +13,7 @@ from aphex.config import PipelineConfig
 from aphex.names import GIT_SECRET, NOTIFICATIONS_SECRET, PipelineNames
 from aphex.run import StageKind, deploy_name, test_name
 from aphex_platform.identities import IDENTITY_OF_KIND, TOKEN_AUDIENCE, Identity, role_arn
+from aphex_platform.manifests.common import CONTAINER_SECURITY
 from aphex_platform.policies import environment_roles, test_roles
 from aphex_platform.settings import PlatformSettings
 
@@ -96,8 +97,7 @@ def stage_template(
             volume_mounts=_mounts(kind, settings),
             resources=_resources(settings),
             security_context=m.SecurityContext(
-                allow_privilege_escalation=False,
-                capabilities=m.Capabilities(drop=["ALL"]),
+                **CONTAINER_SECURITY,
                 # Commands write to their home and to /tmp; a controller may have the opposite as its default.
                 read_only_root_filesystem=False,
             ),

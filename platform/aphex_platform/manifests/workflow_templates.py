@@ -5,6 +5,7 @@ The shape itself is decided by `aphex.run`; here it becomes a DAG whose tasks fo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from hera.workflows import models as m
@@ -15,7 +16,9 @@ from aphex.run import StageKind, StageSpec, Trigger, pull_request_stages, run_st
 from aphex_platform.identities import EXECUTOR, Identity
 from aphex_platform.manifests.common import (
     COMMIT_LABEL,
+    CONTAINER_SECURITY,
     PIPELINE_LABEL,
+    SECCOMP,
     TRIGGER_LABEL,
     Manifest,
     manifest,
@@ -24,6 +27,14 @@ from aphex_platform.manifests.stages import USER_ID, stage_template, volumes
 from aphex_platform.settings import PlatformSettings
 
 ENTRYPOINT = "run"
+
+# Argo's own two containers of each pod get what the stage's has; what they have otherwise is the controller's to say.
+_HARMLESS_HELPERS = json.dumps(
+    {
+        kind: [{"name": name, "securityContext": CONTAINER_SECURITY}]
+        for kind, name in (("initContainers", "init"), ("containers", "wait"))
+    }
+)
 
 
 def workflow_template(config: PipelineConfig, settings: PlatformSettings) -> Manifest:
@@ -87,8 +98,13 @@ def _spec(settings: PlatformSettings, trigger: Trigger) -> m.WorkflowSpec:
         automount_service_account_token=False,
         executor=m.ExecutorConfig(service_account_name=EXECUTOR),
         security_context=m.PodSecurityContext(
-            run_as_non_root=True, run_as_user=USER_ID, run_as_group=USER_ID, fs_group=USER_ID
+            run_as_non_root=True,
+            run_as_user=USER_ID,
+            run_as_group=USER_ID,
+            fs_group=USER_ID,
+            seccomp_profile=m.SeccompProfile(**SECCOMP),
         ),
+        pod_spec_patch=_HARMLESS_HELPERS,
         volumes=volumes(settings),
         active_deadline_seconds=run.deadline_seconds,
         ttl_strategy=m.TTLStrategy(
