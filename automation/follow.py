@@ -75,10 +75,13 @@ def _in_lines(read: Callable[[], RunView], terminal: Terminal) -> RunView:
 
 
 def transitions(run: RunView, shown: dict[str, str]) -> list[str]:
-    """The lines for what changed since the last call; `shown` has each stage's last known status, and is updated."""
+    """The lines for what changed since the last call; `shown` has what was last told of each stage."""
     lines = []
     now = datetime.now(UTC)
     for stage in run.stages:
+        if stage.status == "starting" and stage.message and shown.get(stage.name) != stage.message:
+            shown[stage.name] = stage.message
+            lines.append(f"  {stage.name} cannot start yet: {stage.message}")
         if shown.get(stage.name) == stage.status or stage.status in ("waiting", "starting"):
             continue
         shown[stage.name] = stage.status
@@ -94,7 +97,7 @@ def headline(run: RunView) -> str:
     return f"{run.name}  {run.commit[:10]}  {run.status}  {duration(run.seconds(datetime.now(UTC)))}"
 
 
-def run_table(run: RunView, explained: tuple[str, ...] = ("failed",)) -> Table:
+def run_table(run: RunView, explained: tuple[str, ...] = ("failed", "starting")) -> Table:
     """A run's stages for a person, with the message of those whose status is `explained`."""
     from rich.table import Table
     from rich.text import Text

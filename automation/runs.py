@@ -10,6 +10,8 @@ from typing import Any
 EXIT_STAGE = "exit"
 # What Argo says of a task whose last try failed, instead of why.
 _GIVEN_UP = "No more retries left"
+# What the kubelet says of every pod before it runs.
+_ALL_PODS_SAY = frozenset({"ContainerCreating", "PodInitializing"})
 _FINISHED = frozenset({"Succeeded", "Failed", "Error", "Skipped", "Omitted"})
 _STATUS = {
     "": "waiting",
@@ -32,7 +34,7 @@ class StageView:
         status: waiting, starting, running, succeeded, failed or skipped.
         started: when it began; None before.
         ended: when it ended; None before.
-        message: what Argo says of it, when it failed or waits.
+        message: what Argo says of it, when it failed, or when its pod cannot start yet.
         pod: the name of its latest pod; empty before.
     """
 
@@ -179,9 +181,12 @@ def _stage(name: str, node: Mapping[str, Any] | None, nodes: Mapping[str, Mappin
         return StageView(name=name, status="waiting")
     phase = str(node.get("phase") or "")
     pod_node = _last_pod(node, nodes)
+    status = _STATUS.get(phase, phase.lower())
+    if status == "running" and (pod_node or {}).get("phase") == "Pending":
+        status = "starting"
     return StageView(
         name=name,
-        status=_STATUS.get(phase, phase.lower()),
+        status=status,
         started=_time(node.get("startedAt")),
         ended=_time(node.get("finishedAt")) if phase in _FINISHED else None,
         message=_message(node, pod_node or {}),
@@ -191,7 +196,8 @@ def _stage(name: str, node: Mapping[str, Any] | None, nodes: Mapping[str, Mappin
 
 def _message(node: Mapping[str, Any], pod_node: Mapping[str, Any]) -> str:
     own, of_pod = (str(each.get("message") or "") for each in (node, pod_node))
-    return of_pod or own if own in ("", _GIVEN_UP) else own
+    said = of_pod or own if own in ("", _GIVEN_UP) else own
+    return "" if said in _ALL_PODS_SAY else said
 
 
 def _last_pod(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:

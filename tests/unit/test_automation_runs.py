@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from automation.follow import transitions
-from automation.runs import pod_name, run_view
+from automation.follow import run_table, transitions
+from automation.runs import RunView, pod_name, run_view
 
 AT = "2026-01-02T03:04:{:02d}Z"
 
@@ -82,6 +84,30 @@ def test_a_stage_that_was_given_up_says_why_its_last_pod_failed() -> None:
     build = run_view(workflow(task, *tries)).stage("build")
     assert build is not None
     assert build.message == 'pods "build-1" is forbidden'
+
+
+def test_a_stage_whose_pod_cannot_start_says_why_once() -> None:
+    def view(phase: str, message: str) -> RunView:
+        pod = node("validate(0)", phase, 1, templateName="validate", message=message)
+        task = node("validate", "Running", 1, type="Retry", message="")
+        return run_view(workflow({**task, "children": [pod["id"]]}, pod))
+
+    refused = 'pods "validate-0" is forbidden: exceeded quota: team'
+    shown: dict[str, str] = {}
+    told = [
+        transitions(view(phase, message), shown)
+        for phase, message in (
+            ("Pending", refused),
+            ("Pending", refused),
+            ("Pending", "PodInitializing"),
+            ("Running", ""),
+        )
+    ]
+    assert told == [[f"  validate cannot start yet: {refused}"], [], [], ["▸ validate running"]]
+    assert [stage.status for stage in view("Pending", refused).stages][:1] == ["starting"]
+    table = io.StringIO()
+    Console(file=table, width=120).print(run_table(view("Pending", refused)))
+    assert refused in table.getvalue()
 
 
 def test_a_run_that_delivered_without_its_self_update_is_degraded() -> None:
