@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from aphex.run import Status
 from automation import options
 from automation.console import Terminal
 from automation.options import DEFAULT_CONFIG, DEFAULT_NAME, TargetOptions
@@ -19,6 +20,7 @@ def add_run_commands(app: typer.Typer) -> None:
     app.command()(run)
     app.command()(follow)
     app.command()(logs)
+    app.command()(history)
     app.command()(doctor)
 
 
@@ -123,6 +125,31 @@ def logs(
 
     where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
     print_logs(where, Terminal(), run, stage, follow=follow)
+
+
+def history(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Show all that is kept of this run.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many runs at most.")] = 20,
+    status: Annotated[Status | None, typer.Option("--status", help="Only those that ended so.")] = None,
+    commit: Annotated[str | None, typer.Option("--commit", help="Only those for it; its beginning is enough.")] = None,
+    environment: Annotated[
+        str | None, typer.Option("--environment", help="Only those that deployed to it, in part at least.")
+    ] = None,
+    config: options.Config = DEFAULT_CONFIG,
+    pipeline: options.Pipeline = None,
+    target: options.TargetName = None,
+    cluster: options.Cluster = None,
+    aws: options.Aws = None,
+    name: options.Name = DEFAULT_NAME,
+    json: options.Json = False,
+) -> None:
+    """Show what has run, also what the cluster has forgotten: the run table keeps every run."""
+    from automation.history import Wanted
+    from automation.history import history as history_command
+
+    where = TargetOptions(config=config, pipeline=pipeline, target=target, cluster=cluster, aws=aws, name=name)
+    wanted = Wanted(limit=limit, status=status, commit=commit, environment=environment)
+    history_command(where, Terminal(json_output=json), run, wanted)
 
 
 def doctor(name: options.Name = DEFAULT_NAME, json: options.Json = False) -> None:

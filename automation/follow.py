@@ -122,6 +122,6 @@ def _row(stage: StageView, now: datetime, explained: tuple[str, ...]) -> list[An
         Text(_MARKS.get(stage.status, " "), style=style),
         stage.name,
         Text(stage.status, style=style),
-        duration(seconds) if seconds is not None and stage.status != "waiting" else "",
+        duration(seconds) if seconds is not None and stage.status not in ("waiting", "skipped") else "",
         Text(stage.message if stage.status in explained else "", style=style),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aphex.errors import AphexError
@@ -24,7 +25,6 @@ def bucket_name(target: Target) -> str:
 
 def read_record(target: Target, run: str) -> RunRecord | None:
     """The record of a run; none when the table has none, or there is no table."""
-    from boto3.dynamodb.types import TypeDeserializer
     from botocore.exceptions import ClientError
 
     dynamodb = target.aws.client("dynamodb")
@@ -35,8 +35,13 @@ def read_record(target: Target, run: str) -> RunRecord | None:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
             return None
         raise
-    if item is None:
-        return None
+    return None if item is None else plain_record(item)
+
+
+def plain_record(item: Mapping[str, Any]) -> RunRecord:
+    """A record from an item as DynamoDB gives it, each value with its type."""
+    from boto3.dynamodb.types import TypeDeserializer
+
     plain: dict[str, Any] = {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
     return RunRecord.model_validate(plain)
 

@@ -253,7 +253,7 @@ def runs_table(runs: list[RunView]) -> Any:
         table.add_column(heading, overflow="fold")
     for run in runs:
         started = f"{run.created:%Y-%m-%d %H:%M:%S}" if run.created else ""
-        current = next((each.name for each in run.stages if each.status == "running"), "")
+        current = next((each.name for each in run.stages if each.status in ("running", "starting")), "")
         table.add_row(
             run.name,
             f"{run.status} ({current})" if current else run.status,

@@ -124,7 +124,19 @@ def make_stores(aws: MotoEndpoint) -> None:
         TableName=TABLE,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "run_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "run_id", "AttributeType": "S"}],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("run_id", "pipeline", "started_at")
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by-start",
+                "KeySchema": [
+                    {"AttributeName": "pipeline", "KeyType": "HASH"},
+                    {"AttributeName": "started_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
     )
 
 
