@@ -63,7 +63,9 @@ def delivered(runs: Runs, run: str, day: str, **more: str) -> RunTable:
 def failed(runs: Runs, run: str, day: str, **more: str) -> None:
     table = runs.table(run, APHEX_STARTED=day, **more)
     table.begin_run()
-    stage = StageRecord(status=Status.FAILED, started_at=day, ended_at=f"{day[:14]}05:02Z", error={"message": ERROR["message"]})
+    stage = StageRecord(
+        status=Status.FAILED, started_at=day, ended_at=f"{day[:14]}05:02Z", error={"message": ERROR["message"]}
+    )
     table.set_stage("build", stage)
     table.end_run(Status.FAILED, f"{day[:14]}05:05Z", ERROR, day)
 
