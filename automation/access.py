@@ -102,15 +102,15 @@ class KubernetesAccess:
 
 
 def kubernetes_errors() -> tuple[type[Exception], ...]:
-    """What lightkube raises when an API server refuses or cannot be reached.
+    """What lightkube raises when an API server refuses or cannot be reached, or there is no token for it.
 
     The errors of its HTTP library are no OSErrors.
     """
     from lightkube.core import generic_client
-    from lightkube.core.exceptions import ApiError, LoadResourceError
+    from lightkube.core.exceptions import ApiError, ConfigError, LoadResourceError
 
     library: Any = generic_client  # its import of the HTTP library is not meant for others
-    return (ApiError, LoadResourceError, OSError, library.httpx.HTTPError)
+    return (ApiError, ConfigError, LoadResourceError, OSError, library.httpx.HTTPError)
 
 
 def default_kubeconfig(env: Mapping[str, str] | None = None) -> Path:

@@ -23,6 +23,7 @@ def run_up(file: Path, terminal: Terminal, *, yes: bool, allow_data_loss: bool) 
     from automation.data_loss import Consent
 
     config = _config(file)
+    require_aws_cli()
     home = home_of(config)
     if not yes:
         _agree(config, home, terminal)
@@ -34,6 +35,19 @@ def run_up(file: Path, terminal: Terminal, *, yes: bool, allow_data_loss: bool) 
         terminal.show(line)
     terminal.result(result.document())
     return result
+
+
+def require_aws_cli() -> None:
+    """Make sure that what makes a cluster is here: it would be missed only after the network was made.
+
+    Raises:
+        UsageError: it is not.
+    """
+    from automation import doctor
+
+    found = doctor.aws_cli()
+    if found.verdict == "fail":
+        raise UsageError(f"The {found.check} is {found.found}; a cluster cannot be made without it.", hint=found.fix)
 
 
 def next_steps(config: ClusterConfig) -> list[str]:
@@ -122,9 +136,9 @@ def run_kubeconfig(
     context = str(outputs["cluster_name"])
     path = output or default_kubeconfig()
     made = kubeconfig(given_kubeconfig(outputs), context, str(outputs["region"]), context)
-    write_kubeconfig(path, made, switch=switch)
+    current = write_kubeconfig(path, made, switch=switch)
     terminal.show(f"{path} has the context {context}. Try it: kubectl --context {context} get nodes")
-    terminal.result({"kubeconfig": str(path), "context": context, "current": switch})
+    terminal.result({"kubeconfig": str(path), "context": context, "current": current == context})
 
 
 def run_unlock(file: Path, name: str | None, region: str | None, terminal: Terminal, *, yes: bool) -> None:

@@ -124,13 +124,15 @@ def reachable(kubernetes: KubernetesAccess) -> Any:
     from lightkube.core.exceptions import ApiError
     from lightkube.resources.core_v1 import Namespace
 
-    api = kubernetes.client()
+    api = None
     try:
+        api = kubernetes.client()
         api.get(Namespace, "kube-system")
     except kubernetes_errors() as error:
         if isinstance(error, ApiError) and error.status.code == _FORBIDDEN:
             return api  # it answers, though not that
-        api.close()
+        if api is not None:
+            api.close()
         raise ClusterNotReady(
             f"The cluster of {kubernetes.context or 'the current context'} does not answer: {error}",
             hint="Try it with: kubectl get namespaces",

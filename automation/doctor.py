@@ -185,6 +185,19 @@ def go() -> Finding:
     return Finding(check="Go", verdict="ok", found=version or path)
 
 
+def aws_cli() -> Finding:
+    """Whether the AWS CLI is here.
+
+    Pulumi's EKS component refuses to make a cluster without it (nodejs/eks/dependencies.ts), and its kubeconfig asks it
+    for tokens.
+    """
+    path = shutil.which("aws")
+    if path is not None:
+        return Finding(check="AWS CLI", verdict="ok", found=path)
+    fix = "Install it: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
+    return Finding(check="AWS CLI", verdict="fail", found="not installed", fix=fix)
+
+
 def registry() -> Finding:
     """Whether packages can be had, asked for through pip, which knows the machine's index and proxy."""
     from aphex.process import ProcessTimeout, run

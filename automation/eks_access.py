@@ -31,14 +31,24 @@ def exec_credential(aws: AwsAccess, cluster: str, now: datetime | None = None) -
         aws: with the credentials that the token stands for.
         cluster: EKS's name of it.
         now: the time; by default that of this machine.
+
+    Raises:
+        AphexError: there are no credentials, or they cannot be renewed.
     """
+    from botocore.exceptions import BotoCoreError, ClientError
+
     sts = aws.client("sts")
     events = sts.meta.events
     events.register("before-sign.sts.GetCallerIdentity", _add_cluster)
     events.register("provide-client-params.sts.GetCallerIdentity", _keep_cluster)
-    url = sts.generate_presigned_url(
-        "get_caller_identity", Params={"Cluster": cluster}, ExpiresIn=_SIGNED_SECONDS, HttpMethod="GET"
-    )
+    try:
+        url = sts.generate_presigned_url(
+            "get_caller_identity", Params={"Cluster": cluster}, ExpiresIn=_SIGNED_SECONDS, HttpMethod="GET"
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise AphexError(
+            f"There is no token for the cluster {cluster}: {error}", hint="Set credentials or AWS_PROFILE."
+        ) from error
     token = _PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
     ends = ((now or datetime.now(UTC)) + _VALID).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -112,8 +122,11 @@ def merged(existing: Mapping[str, Any], added: Mapping[str, Any], *, switch: boo
     return result
 
 
-def write_kubeconfig(path: Path, added: Mapping[str, Any], *, switch: bool) -> None:
+def write_kubeconfig(path: Path, added: Mapping[str, Any], *, switch: bool) -> str:
     """Add a context to a kubeconfig file, which is made when it is not there, readable by its owner alone.
+
+    Returns:
+        The context that is now the current one.
 
     Raises:
         AphexError: the file is no kubeconfig, or cannot be written.
@@ -131,8 +144,10 @@ def write_kubeconfig(path: Path, added: Mapping[str, Any], *, switch: bool) -> N
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         fresh.touch(mode=0o600)
         with fresh.open("w", encoding="utf-8") as file:
-            yaml.dump(merged(existing or {}, added, switch=switch), file)
+            document = merged(existing or {}, added, switch=switch)
+            yaml.dump(document, file)
         fresh.replace(path)
+        return str(document["current-context"])
     except YAMLError as error:
         raise AphexError(f"{path} is no kubeconfig: {error}", hint="Set KUBECONFIG to another file.") from error
     except OSError as error:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -14,17 +11,16 @@ import pytest
 
 from aphex.cluster_config import ClusterConfig
 from aphex.loader import parse_cluster_config
-from automation.access import AwsAccess
-from automation.cluster import bring_up_cluster, cluster_home, cluster_outputs, preview_cluster
+from automation.cluster import bring_up_cluster, cluster_outputs, preview_cluster
 from automation.cluster_removal import destroy_cluster
 from automation.cluster_upgrade import UpgradeRefused
 from automation.console import Terminal
 from automation.data_loss import Consent, DataLossRefused
 from automation.home import StackHome
 from automation.stack import StackMissing, open_home
-from automation.target import state_backend, state_bucket
-from tests.support.control_plane import tool
-from tests.support.moto_endpoint import KEYS, REGION, MotoEndpoint, moto_endpoint
+from automation.target import state_bucket
+from tests.support.cluster_home import ACCOUNT, stand_in_home
+from tests.support.moto_endpoint import REGION, MotoEndpoint, moto_endpoint
 
 pytestmark = [
     pytest.mark.engine,
@@ -37,7 +33,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-ACCOUNT = "123456789012"
 BUCKET, TABLE, LOGS = "aphex-precious", "aphex-precious-runs", "/aphex/precious"
 FILE = f"""
 version: "1.0"
@@ -87,17 +82,8 @@ def endpoint() -> Iterator[MotoEndpoint]:
 
 @pytest.fixture(scope="module")
 def home(endpoint: MotoEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackHome]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PULUMI_HOME", str(tmp_path_factory.mktemp("pulumi-home")))
-        patch.setenv("PATH", f"{tool('pulumi').parent}:{os.environ['PATH']}")
-        patch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
-        access = AwsAccess(region=REGION, endpoint=endpoint.url, static_keys=KEYS)
-        yield replace(
-            cluster_home("main", ACCOUNT, REGION, access),
-            backend=state_backend(state_bucket(ACCOUNT, REGION), REGION, endpoint.url),
-            stand_ins=True,
-        )
-        gc.collect()
+    with stand_in_home(endpoint, tmp_path_factory.mktemp("pulumi-home")) as home:
+        yield home
 
 
 @pytest.fixture(scope="module")

@@ -136,9 +136,9 @@ def test_all_that_is_missing_is_told_at_once() -> None:
     )
 
 
-def test_a_cluster_is_not_begun_without_the_aws_cli() -> None:
-    assert prerequisites.aws_cli("/usr/bin/aws").verdict == "ok"
-    found = prerequisites.judged([prerequisites.aws_cli(None)])
+def test_a_cluster_is_not_begun_without_the_aws_cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = prerequisites.judged([doctor.aws_cli()])
     assert (found.state, found.details) == (
         "blocked",
         (

@@ -111,18 +111,6 @@ def engine(built: bool) -> doctor.Finding:
     return go if go.verdict == "fail" else doctor.Finding(check="Pulumi", verdict="warn", found="is not here", fix=fix)
 
 
-def aws_cli(path: str | None) -> doctor.Finding:
-    """Whether the AWS CLI is here; `path` is where, None when it is not.
-
-    Pulumi's EKS component refuses to make a cluster without it (nodejs/eks/dependencies.ts), and its kubeconfig asks it
-    for tokens.
-    """
-    if path is not None:
-        return doctor.Finding(check="AWS CLI", verdict="ok", found=path)
-    fix = "Install it: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
-    return doctor.Finding(check="AWS CLI", verdict="fail", found="not installed", fix=fix)
-
-
 def image_build(pins: Pins, platforms: tuple[str, ...], search: Callable[[], object]) -> doctor.Finding:
     """Whether the stages' images can be built: nobody wants to learn that after a cluster was made for them.
 
@@ -219,7 +207,7 @@ class PrerequisitesStep:
                 return
             yield lambda: cluster_account(cluster, account)
             if context.cluster_outputs() is None:
-                yield lambda: aws_cli(shutil.which("aws"))
+                yield doctor.aws_cli
                 if not all(context.subject.images):
                     platforms = platforms_of(cluster) or PLATFORMS
                     yield lambda: image_build(read_pins(), platforms, partial(choose_tool, None, debootstrap=False))
