@@ -136,7 +136,8 @@ class Environment(Model):
     role: RoleArn | None = Field(
         default=None,
         description="Role that deployments assume in the account. Without it the pipeline's own deployment role "
-        "is used, which then needs the CDK bootstrap roles of the account.",
+        "is used, which then needs the CDK bootstrap roles of the account; of another account than the pipeline's "
+        "the app has to name the number itself.",
     )
     external_id: str | None = Field(
         default=None,

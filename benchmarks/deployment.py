@@ -153,7 +153,7 @@ def _stage(aws: MotoEndpoint, app: Path, variables: dict[str, str], folder: Path
         )
         assembly = synthesize(deployer)["."]
         source = deployer.stage.workspace.source
-        plan = deployment_plan(environment, [(stack, assembly) for stack in environment.stacks])
+        plan = deployment_plan(environment, environment.account, [(stack, assembly) for stack in environment.stacks])
         if cdk.app_folder(source, environment.stacks[0]) != "." or len(deploy_stacks(deployer, plan)) != len(_STACKS):
             raise RuntimeError("Not all stacks were deployed.")
 

@@ -48,7 +48,9 @@ def _deploy(deployer: Deployer, hooks: str) -> StageResult:
     assemblies = synthesize(deployer)
     source = stage.workspace.source
     plan = deployment_plan(
-        environment, [(stack, assemblies[cdk.app_folder(source, stack)]) for stack in environment.stacks]
+        environment,
+        stage.context.account,
+        [(stack, assemblies[cdk.app_folder(source, stack)]) for stack in environment.stacks],
     )
     deployed = deploy_stacks(deployer, plan)
     _run_hooks(deployer, environment.hooks.post, f"{hooks}.post", share_outputs(stage))

@@ -25,7 +25,7 @@ class StackNotFound(StageError):
 
 
 class WrongAccount(StageError):
-    """A stack is bound to an account that is not its environment's."""
+    """A stack would not go to its environment's account."""
 
 
 class WrongOrder(StageError):
@@ -54,17 +54,18 @@ class UnconfiguredDependency:
 
 
 def deployment_plan(
-    environment: Environment, assemblies: Sequence[tuple[Stack, CloudAssembly]]
+    environment: Environment, own_account: str, assemblies: Sequence[tuple[Stack, CloudAssembly]]
 ) -> list[StackDeployment]:
     """Pair each configured stack with its artifact, in the configured order.
 
     Args:
         environment: whose stacks they are.
+        own_account: that of the stage's own identity, which deploys where the environment has no role.
         assemblies: each configured stack, in order, with the assembly of its app.
 
     Raises:
         StackNotFound: names every configured stack that its assembly lacks, and those that there are.
-        WrongAccount: a stack is bound to another account than the environment's.
+        WrongAccount: a stack would not go to the environment's account.
         WrongOrder: a stack comes before one that it depends on, or twice.
     """
     pairs = [(stack, assembly, assembly.find(stack.name)) for stack, assembly in assemblies]
@@ -78,20 +79,30 @@ def deployment_plan(
         if artifact is not None
     ]
     for deployment in plan:
-        _check_account(environment, deployment)
+        _check_account(environment, own_account, deployment)
     _check_order(environment, plan)
     return plan
 
 
-def _check_account(environment: Environment, deployment: StackDeployment) -> None:
+def _check_account(environment: Environment, own_account: str, deployment: StackDeployment) -> None:
     bound = deployment.artifact.account
-    if bound and bound != environment.account:
-        raise WrongAccount(
-            f"The stack {deployment.stack.name} is bound to account {bound}, but the environment "
-            f"{environment.name} is account {environment.account}.",
-            hint="Let the app take CDK_DEFAULT_ACCOUNT, or the account from its context.",
-            details={"stack": deployment.stack.name, "account": bound},
+    # The CDK CLI deploys a stack that names no account to that of its credentials, and CDK_DEFAULT_ACCOUNT is the same.
+    acting = environment.account if environment.role else own_account
+    if (bound or acting) == environment.account:
+        return
+    is_so = f"is bound to account {bound}" if bound else f"names no account and would go to the pipeline's, {acting}"
+    hint = "Let the app take CDK_DEFAULT_ACCOUNT, or the account from its context."
+    if acting != environment.account:
+        hint = (
+            "Set environments[].role to a role of the environment's account, or let the app name that account itself: "
+            f"CDK_DEFAULT_ACCOUNT is {acting} without the role."
         )
+    raise WrongAccount(
+        f"The stack {deployment.stack.name} {is_so}, but the environment {environment.name} is account "
+        f"{environment.account}.",
+        hint=f"{hint} Nothing was deployed.",
+        details={"stack": deployment.stack.name, "account": bound or acting},
+    )
 
 
 def _check_order(environment: Environment, plan: Sequence[StackDeployment]) -> None:

@@ -182,7 +182,8 @@ def test_an_environment_is_deployed_in_its_order_from_the_code_of_its_commit(
         assert {each.path for each in assembly.stacks} == set(configured)
         assert states(world.cloudformation, configured) == {}
 
-        plan = deployment_plan(deployer.environment, [(each, assembly) for each in deployer.environment.stacks])
+        wanted = deployer.environment
+        plan = deployment_plan(wanted, wanted.account, [(each, assembly) for each in wanted.stacks])
         if failing is None:
             assert [each.stack for each in deploy_stacks(deployer, plan)] == configured
         else:
@@ -225,13 +226,13 @@ def test_what_was_not_synthesized_or_cannot_be_in_this_order_is_found_before_any
     pairs = [(stack, assembly) for stack in wanted.stacks]
     if contradicted:
         with pytest.raises(WrongOrder):
-            deployment_plan(wanted, pairs)
+            deployment_plan(wanted, wanted.account, pairs)
     else:
-        assert [each.artifact.name for each in deployment_plan(wanted, pairs)] == order
+        assert [each.artifact.name for each in deployment_plan(wanted, wanted.account, pairs)] == order
     missing = data.draw(st.sampled_from(made))
     less = CloudAssembly(Path(), "app", tuple(stack for stack in assembly.stacks if stack.name != missing))
     with pytest.raises(StackNotFound) as caught:
-        deployment_plan(wanted, [(stack, less) for stack in wanted.stacks])
+        deployment_plan(wanted, wanted.account, [(stack, less) for stack in wanted.stacks])
     assert caught.value.details["missing"] == [missing]
 
 

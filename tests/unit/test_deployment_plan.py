@@ -46,7 +46,7 @@ def write_manifest(folder: Path, stacks: dict[str, list[str]], **properties: Any
 def planned(folder: Path, stacks: dict[str, list[str]], wanted: Environment) -> list[StackDeployment]:
     write_manifest(folder, stacks)
     assembly = read_assembly(folder, "app")
-    return deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+    return deployment_plan(wanted, wanted.account, [(stack, assembly) for stack in wanted.stacks])
 
 
 def test_an_order_that_contradicts_the_app_is_refused_with_every_contradiction(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_stack_by_two_names_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, {"Data": []}, stackName="cfn-Data")
     assembly, wanted = read_assembly(tmp_path, "app"), environment("Data", "cfn-Data")
     with pytest.raises(WrongOrder, match="Data and cfn-Data are the same stack"):
-        deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+        deployment_plan(wanted, wanted.account, [(stack, assembly) for stack in wanted.stacks])
 
 
 def test_dependencies_that_are_not_configured_are_reported(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_dependencies_that_are_not_configured_are_reported(tmp_path: Path) -> No
 def test_the_manifest_fixes_the_order_and_joins_the_tags(tmp_path: Path) -> None:
     write_manifest(tmp_path, {"A": [], "B": [], "C": ["B"]}, tags={"team": "shop", "cost": "1"})
     assembly, wanted = read_assembly(tmp_path, "app"), environment("B", "A", "C")
-    fix_order(deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks]), {"cost": "2"})
+    fix_order(deployment_plan(wanted, wanted.account, [(stack, assembly) for stack in wanted.stacks]), {"cost": "2"})
     artifacts = json.loads((tmp_path / "manifest.json").read_text())["artifacts"]
     assert {name: artifacts[name]["dependencies"] for name in "ABC"} == {
         "B": ["B.assets"],
@@ -95,7 +95,7 @@ def test_neighbours_of_one_manifest_are_one_call_of_the_cli(tmp_path: Path) -> N
     one, two = read_assembly(tmp_path / "one", "one"), read_assembly(tmp_path / "two", "two")
     wanted = environment("A", "B", "C")
     pairs = list(zip(wanted.stacks, [one, one, two], strict=True))
-    runs = deployment_runs(deployment_plan(wanted, pairs))
+    runs = deployment_runs(deployment_plan(wanted, wanted.account, pairs))
     assert [[each.artifact.path for each in run] for run in runs] == [["A", "B"], ["C"]]
 
 
@@ -219,7 +219,7 @@ def test_progress_is_read_from_the_cli_s_output(tmp_path: Path) -> None:
     document["artifacts"]["B"]["properties"]["stackName"] = "Shop-B"
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     assembly, wanted = read_assembly(tmp_path, "app"), environment("A", "Stage/B", "C")
-    plan = deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+    plan = deployment_plan(wanted, wanted.account, [(stack, assembly) for stack in wanted.stacks])
     seen: list[str] = []
     progress = DeploymentProgress(
         plan,

@@ -58,7 +58,7 @@ def write_assembly(folder: Path, *stacks: str, account: str = "unknown-account")
 def test_stacks_deploy_in_the_configured_order(tmp_path: Path) -> None:
     assembly = read_assembly(write_assembly(tmp_path, "C", "A", "B"), "app")
     wanted = environment("B", "C", "A")
-    plan = deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+    plan = deployment_plan(wanted, wanted.account, [(stack, assembly) for stack in wanted.stacks])
     assert [deployment.artifact.path for deployment in plan] == ["B", "C", "A"]
 
 
@@ -66,7 +66,7 @@ def test_stacks_in_a_cdk_stage_are_found_by_path_and_by_name(tmp_path: Path) -> 
     assembly = read_assembly(write_assembly(tmp_path, "Top", "Prod/Site"), "app")
     for names in (["Prod/Site", "cfn-Top"], ["cfn-Prod-Site", "Top"]):
         wanted = environment(*names)
-        plan = deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+        plan = deployment_plan(wanted, wanted.account, [(stack, assembly) for stack in wanted.stacks])
         assert [deployment.artifact.path for deployment in plan] == ["Prod/Site", "Top"]
         assert plan[0].artifact.template == tmp_path / "assembly-Prod" / "Prod-Site.template.json"
 
@@ -75,20 +75,56 @@ def test_all_missing_stacks_are_named_with_those_that_there_are(tmp_path: Path) 
     assembly = read_assembly(write_assembly(tmp_path, "A", "B"), "app")
     wanted = environment("A", "X", "Y")
     with pytest.raises(StackNotFound) as caught:
-        deployment_plan(wanted, [(stack, assembly) for stack in wanted.stacks])
+        deployment_plan(wanted, wanted.account, [(stack, assembly) for stack in wanted.stacks])
     assert "X, Y" in caught.value.message
     assert "A, B" in caught.value.hint
 
 
-def test_a_stack_bound_to_another_account_is_refused(tmp_path: Path) -> None:
-    assembly = read_assembly(write_assembly(tmp_path, "A", account="999999999999"), "app")
-    wanted = environment("A")
+OWN = "111111111111"
+ROLE = "arn:aws:iam::222222222222:role/aphex-deployer"
+TAKE_DEFAULT = "Let the app take CDK_DEFAULT_ACCOUNT, or the account from its context. Nothing was deployed."
+SET_ROLE = (
+    "Set environments[].role to a role of the environment's account, or let the app name that account itself: "
+    f"CDK_DEFAULT_ACCOUNT is {OWN} without the role. Nothing was deployed."
+)
+
+
+@pytest.mark.parametrize(
+    ("bound", "role", "is_so", "hint"),
+    [
+        ("999999999999", True, "is bound to account 999999999999", TAKE_DEFAULT),
+        (OWN, False, f"is bound to account {OWN}", SET_ROLE),
+        ("unknown-account", False, f"names no account and would go to the pipeline's, {OWN}", SET_ROLE),
+    ],
+)
+def test_a_stack_that_would_go_to_another_account_is_refused(
+    tmp_path: Path, bound: str, role: bool, is_so: str, hint: str
+) -> None:
+    assembly = read_assembly(write_assembly(tmp_path, "A", account=bound), "app")
+    wanted = environment("A").model_copy(update={"role": ROLE if role else None})
     with pytest.raises(WrongAccount) as caught:
-        deployment_plan(wanted, [(wanted.stacks[0], assembly)])
+        deployment_plan(wanted, OWN, [(wanted.stacks[0], assembly)])
     assert (caught.value.message, caught.value.hint) == (
-        "The stack A is bound to account 999999999999, but the environment dev is account 222222222222.",
-        "Let the app take CDK_DEFAULT_ACCOUNT, or the account from its context.",
+        f"The stack A {is_so}, but the environment dev is account 222222222222.",
+        hint,
     )
+
+
+@pytest.mark.parametrize(
+    ("bound", "role", "own"),
+    [
+        ("unknown-account", True, OWN),
+        ("222222222222", True, OWN),
+        ("222222222222", False, OWN),  # by the roles that `cdk bootstrap` made there
+        ("unknown-account", False, "222222222222"),
+    ],
+)
+def test_a_stack_that_goes_to_the_environment_s_account_is_planned(
+    tmp_path: Path, bound: str, role: bool, own: str
+) -> None:
+    assembly = read_assembly(write_assembly(tmp_path, "A", account=bound), "app")
+    wanted = environment("A").model_copy(update={"role": ROLE if role else None})
+    assert len(deployment_plan(wanted, own, [(wanted.stacks[0], assembly)])) == 1
 
 
 def test_the_app_is_the_nearest_folder_with_a_cdk_json(tmp_path: Path) -> None:
