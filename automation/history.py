@@ -13,9 +13,9 @@ from aphex.names import PipelineNames
 from aphex.run import RunRecord, Status, Trigger
 from automation.argo import RunNotFound
 from automation.console import Terminal, duration
-from automation.records import plain_record, read_record
+from automation.records import bucket_name, plain_record, read_record
 from automation.resolve import find
-from automation.run_commands import outputs_table, reason
+from automation.run_commands import reason, show_outputs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,8 +98,9 @@ def show_record(target: Target, terminal: Terminal, run: str) -> None:
         terminal.show(_stacks_table(record))
     for line in reason(record):
         terminal.show(line)
-    if record.outputs:
-        terminal.show(outputs_table(record.outputs))
+    show_outputs(record.outputs, terminal)
+    for environment, key in record.outputs_at.items():
+        terminal.show(f"Outputs of {environment}: s3://{bucket_name(target)}/{key}")
     if record.notifications:
         told = (f"{name} {each.status}" for name, each in sorted(record.notifications.items()))
         terminal.show(f"Notifications: {', '.join(told)}")

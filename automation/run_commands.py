@@ -89,8 +89,7 @@ def summarize(target: Target, run: RunView, terminal: Terminal) -> None:
     for line in reason(record):
         terminal.show(line)
     outputs = record.outputs if record else {}
-    if outputs:
-        terminal.show(outputs_table(outputs))
+    show_outputs(outputs, terminal)
     terminal.show(
         f"Logs:  s3://{bucket_name(target)}/runs/{run.name}/logs/  or: "
         f"python -m automation logs {run.name} {target.options}"
@@ -114,8 +113,8 @@ def reason(record: RunRecord | None, *, output: bool = True) -> list[str]:
     return lines
 
 
-def outputs_table(outputs: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Any:
-    """Stack outputs for a person, one a line, without what the CDK exports from one stack for another."""
+def show_outputs(outputs: Mapping[str, Mapping[str, Mapping[str, str]]], terminal: Terminal) -> None:
+    """Show stack outputs to a person, one a line, without what the CDK exports from one stack for another."""
     from rich.table import Table
 
     table = Table(title="Stack outputs", title_justify="left", box=None, header_style="bold", pad_edge=False)
@@ -126,7 +125,8 @@ def outputs_table(outputs: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Any
             for key, value in values.items():
                 if not key.startswith(_CDK_EXPORT):
                     table.add_row(environment, stack, key, value)
-    return table
+    if table.row_count:
+        terminal.show(table)
 
 
 def argo_link(target: Target, run: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automation.follow import headline, run_table
-from automation.run_commands import outputs_table
+from automation.run_commands import show_outputs
 
 if TYPE_CHECKING:
     from automation.console import Terminal
@@ -39,8 +39,7 @@ def show_report(report: Report, terminal: Terminal) -> None:
     terminal.show("")
     terminal.show(headline(report.view))
     terminal.show(run_table(report.view, explained=("failed", "skipped")))
-    if report.outputs:
-        terminal.show(outputs_table(report.outputs))
+    show_outputs(report.outputs, terminal)
     terminal.show(f"Logs:  {report.record / 'logs'}")
     if report.restart:
         terminal.show(f"AWS:   {report.restart}")

@@ -15,7 +15,9 @@ from automation.access import AwsAccess, KubernetesAccess
 from automation.argo import RunNotFound
 from automation.console import Terminal
 from automation.history import Wanted, show_history, show_record
+from automation.records import bucket_name
 from automation.target import Target
+from stages.bounds import OUTPUTS_BYTES
 from stages.table import RunTable
 from tests.support.example import example_secrets, example_settings
 from tests.support.moto_endpoint import KEYS, REGION, MotoEndpoint, moto_endpoint
@@ -55,6 +57,7 @@ def delivered(runs: Runs, run: str, day: str, **more: str) -> RunTable:
         "App": StackRecord(status=Status.SUCCEEDED, started_at=f"{day[:14]}05:00Z", seconds=0.4, changed=False),
     }
     table.set_stacks("dev", stacks)
+    table.set_outputs("dev", {"Data": {"ExportsOutputRefTable": "t"}, "App": {"Url": "http://app"}})
     table.set_stage("validate", stage.model_copy(update={"started_at": f"{day[:14]}04:00Z"}))
     table.end_run(Status.SUCCEEDED, f"{day[:14]}06:10Z", None, day)
     return table
@@ -144,6 +147,9 @@ deploy-dev  succeeded  1 min 10 s
 environment  stack  status           took
 dev          Data   succeeded  1 min 05 s
 dev          App    succeeded       0.4 s  no changes
+Stack outputs
+environment  stack  output  value
+dev          App    Url     http://app
 Logs: python -m automation logs shop-a --pipeline shop
 """
 FAILED = """\
@@ -163,6 +169,11 @@ Logs: python -m automation logs shop-b --pipeline shop
 def test_all_that_is_kept_of_a_run_is_shown(runs: Runs, target: Target, capsys: pytest.CaptureFixture[str]) -> None:
     delivered(runs, "shop-a", DAYS[0])
     failed(runs, "shop-b", DAYS[1], APHEX_TRIGGER="pull_request", APHEX_PULL_REQUEST="7")
+    large = runs.table("shop-c", APHEX_STARTED=DAYS[2])
+    large.begin_run()
+    large.set_outputs("dev", {"App": {"Text": "t" * OUTPUTS_BYTES}})
+    show_record(target, Terminal(), "shop-c")
+    assert f"Outputs of dev: s3://{bucket_name(target)}/runs/shop-c/outputs/dev.json\n" in capsys.readouterr().out
     for run, expected in (("shop-a", DELIVERED), ("shop-b", FAILED)):
         show_record(target, Terminal(), run)
         shown = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
