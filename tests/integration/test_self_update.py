@@ -201,13 +201,24 @@ def put_lock(target: Target, **changes: Any) -> None:
 
 def run_pod(target: Target, name: str, phase: str) -> None:
     """A pod of the self-update as the API server knows it."""
-    from lightkube.models.core_v1 import Container, PodSpec, PodStatus
+    from lightkube.models.core_v1 import (
+        Capabilities,
+        Container,
+        PodSecurityContext,
+        PodSpec,
+        PodStatus,
+        SeccompProfile,
+        SecurityContext,
+    )
     from lightkube.resources.core_v1 import Pod
 
+    harmless = SecurityContext(allowPrivilegeEscalation=False, capabilities=Capabilities(drop=["ALL"]))
+    not_root = PodSecurityContext(runAsNonRoot=True, seccompProfile=SeccompProfile(type="RuntimeDefault"))
     with target.kubernetes.client("aphex-shop") as client:
         metadata = ObjectMeta(name=name, namespace="aphex-shop")
-        container = Container(name="main", image="none")
-        client.create(Pod(metadata=metadata, spec=PodSpec(containers=[container], serviceAccountName="self-update")))
+        container = Container(name="main", image="none", securityContext=harmless)
+        spec = PodSpec(containers=[container], serviceAccountName="self-update", securityContext=not_root)
+        client.create(Pod(metadata=metadata, spec=spec))
         client.patch(Pod.Status, name, Pod(metadata=metadata, status=PodStatus(phase=phase)))
 
 
