@@ -82,9 +82,11 @@ class KubernetesAccess:
             AphexError: the kubeconfig or its context is missing.
         """
         import lightkube
+        from lightkube.config import kubeconfig
         from lightkube.config.kubeconfig import KubeConfig
         from lightkube.core.exceptions import ConfigError
 
+        library: Any = kubeconfig  # its import of the YAML library is not meant for others
         try:
             config = (
                 KubeConfig.from_service_account() if self.kubeconfig is None else KubeConfig.from_file(self.kubeconfig)
@@ -93,6 +95,9 @@ class KubernetesAccess:
         except ConfigError as error:
             hint = "`kubectl config get-contexts` lists the contexts that there are."
             raise AphexError(f"{self.kubeconfig or 'The service account'}: {error}", hint=hint) from error
+        except (library.yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise AphexError(f"{self.kubeconfig} is no kubeconfig: {what}", hint="Set KUBECONFIG to yours.") from error
         if single is None:
             raise AphexError(
                 f'{self.kubeconfig} has no context "{self.context}".',

@@ -71,7 +71,8 @@ def configured_images(subject: Subject) -> ImageSettings:
     if not builder or not deployer:
         raise UsageError(
             "This cluster needs images that it can pull.",
-            hint="Build docker/builder and docker/deployer, push them, and set pipeline.images.builder and .deployer.",
+            hint="`python -m automation images push --registry REGISTRY` builds and pushes them. Then set "
+            "pipeline.images.builder and .deployer.",
         )
     return ImageSettings(builder=builder, deployer=deployer)
 

@@ -8,10 +8,10 @@ import pytest
 from aphex_platform.settings import AwsSettings, ImageSettings, PlatformSettings
 
 from aphex.config import PipelineConfig
-from aphex.errors import UsageError
+from aphex.errors import AphexError, UsageError
 from aphex.loader import load_config, parse_config
 from aphex.names import PipelineNames, pipeline_name_problem
-from automation.access import AwsAccess, default_kubeconfig
+from automation.access import AwsAccess, KubernetesAccess, default_kubeconfig
 from automation.resolve import target_from_files
 from automation.target import (
     choose,
@@ -249,3 +249,16 @@ def test_the_documented_target_file_can_be_used(tmp_path: Path) -> None:
     made = overridden(on_account, load_overrides(file))
     assert (made.event_bus.storage_class, made.aws.identity) == ("fast", "pod-identity")
     assert made.webhook_url == "https://hooks.example.com/shop"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{{{", "[]", "only words", "{contexts: 3}", "{contexts: [{}], current-context: c}", "\0", "{clusters: [1]}"],
+)
+def test_a_file_that_is_no_kubeconfig_is_said_to_be_none(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    with pytest.raises(AphexError) as caught:
+        KubernetesAccess(kubeconfig=file).client()
+    assert str(caught.value).startswith(f"{file} is no kubeconfig: ")
+    assert caught.value.hint == "Set KUBECONFIG to yours."
