@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from aphex.errors import AphexError
+from aphex.errors import AphexError, UsageError
 from automation import options
 from automation.cli_runs import add_run_commands
 from automation.console import Terminal
 from automation.notify import notify
-from automation.options import DEFAULT_CONFIG, DEFAULT_NAME, TargetOptions
+from automation.options import CONTEXT_PREFIX, DEFAULT_CONFIG, DEFAULT_NAME, TargetOptions
 
 DEBUG_VARIABLE = "APHEX_DEBUG"
 _EPILOG = (
@@ -165,6 +165,37 @@ def render(
 
     where = TargetOptions(config=config, target=target, cluster=cluster, aws=aws, name=name, target_file=target_file)
     run_render(where, Terminal(json_output=json))
+
+
+@app.command("install-argo")
+def install_argo(
+    cluster: Annotated[
+        str,
+        typer.Option(
+            "--cluster", help="context:NAME of your kubeconfig. [default: its current context]", show_default=False
+        ),
+    ] = CONTEXT_PREFIX,
+    manifests: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifests",
+            help="Folder with argo-workflows.yaml and argo-events.yaml. [default: their projects' releases]",
+            file_okay=False,
+            exists=True,
+        ),
+    ] = None,
+    yes: options.Yes = False,
+    json: options.Json = False,
+) -> None:
+    """Install Argo Workflows and Argo Events in a cluster of yours that lacks them."""
+    from automation.argo_installation import install_argo as install
+
+    if not cluster.startswith(CONTEXT_PREFIX):
+        raise UsageError(
+            f'"{cluster}" is no cluster of your kubeconfig.',
+            hint="Name it as context:NAME. The sandbox and clusters on EKS that this program makes have Argo.",
+        )
+    install(cluster.removeprefix(CONTEXT_PREFIX), manifests, Terminal(json_output=json), yes=yes)
 
 
 @app.command()

@@ -16,9 +16,9 @@ _MANAGE = ("create", "delete", "get", "list", "patch", "update", "watch")
 _VERSION = "v1alpha1"
 KINDS = ("workflows", "workflowtemplates", "eventbus", "eventsources", "sensors")
 _ARGO = "argoproj.io"
-_INSTALL = "docs/other-clusters.md says how to install it."
+_INSTALL = "`python -m automation install-argo` installs it; docs/other-clusters.md says more."
 # Name of the controller, what it belongs to, and the oldest version whose objects the templates are made of.
-_CONTROLLERS = {
+CONTROLLERS = {
     "workflow-controller": ("Argo Workflows", (3, 7)),
     "controller-manager": ("Argo Events", (1, 9)),
 }
@@ -173,7 +173,7 @@ def _argo(facts: Facts) -> list[Lack]:
         if facts.kinds is not None and _VERSION not in facts.kinds.get(name, frozenset()):
             what = f"The cluster has no resource kind {name} in version {_VERSION}."
             found.append(Lack(what=what, fix=f"It comes with {_product(plural)}. {_INSTALL}"))
-    for name, (product, oldest) in _CONTROLLERS.items():
+    for name, (product, oldest) in CONTROLLERS.items():
         if facts.controllers is not None:
             found += _controller(name, product, oldest, facts.controllers)
     return found
@@ -184,8 +184,7 @@ def _product(plural: str) -> str:
 
 
 def _controller(name: str, product: str, oldest: tuple[int, int], deployments: Sequence[Controller]) -> list[Lack]:
-    # Helm puts the release's name before it.
-    named = [each for each in deployments if each.name == name or each.name.endswith(f"-{name}")]
+    named = controllers_named(name, deployments)
     running = [each for each in named if each.ready]
     least = ".".join(str(part) for part in oldest)
     if not running:
@@ -198,6 +197,11 @@ def _controller(name: str, product: str, oldest: tuple[int, int], deployments: S
         what = f"{product} is {is_now}, which is too old for the pipeline's templates."
         return [Lack(what=what, fix=f"Upgrade it to {least} or newer.")]
     return []
+
+
+def controllers_named(name: str, deployments: Sequence[Controller]) -> list[Controller]:
+    """The Deployments of a controller; Helm puts the release's name before its own."""
+    return [each for each in deployments if each.name == name or each.name.endswith(f"-{name}")]
 
 
 def image_version(images: Sequence[str]) -> tuple[int, ...] | None:

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from automation.cluster_check import Controller, image_version
+from automation.cluster_check import CONTROLLERS, Controller, controllers_named, image_version
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from automation.home import StackHome
-
-_CONTROLLERS = {"workflow-controller": "Argo Workflows", "controller-manager": "Argo Events"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +101,10 @@ def _inside(outputs: Mapping[str, Any]) -> tuple[Part, ...]:
     except ClusterNotReady as error:
         return (Part(name="API", version="", ready=False, detail=error.message),)
     controllers = facts.controllers or ()
-    return (node_part(nodes), *(argo_part(name, product, controllers) for name, product in _CONTROLLERS.items()))
+    return (
+        node_part(nodes),
+        *(argo_part(name, product, controllers) for name, (product, _oldest) in CONTROLLERS.items()),
+    )
 
 
 def _is_ready(condition: Any) -> bool:
@@ -119,7 +120,7 @@ def node_part(nodes: list[tuple[str, bool]]) -> Part:
 
 def argo_part(name: str, product: str, controllers: tuple[Controller, ...]) -> Part:
     """One of Argo's controllers, found by the end of its name: Helm puts the release's before it."""
-    named = [each for each in controllers if each.name == name or each.name.endswith(f"-{name}")]
+    named = controllers_named(name, controllers)
     running = [each for each in named if each.ready]
     version = image_version((running or named)[0].images) if named else None
     return Part(

@@ -42,6 +42,7 @@ Secrets = Annotated[Path | None, typer.Option("--secrets", help="Its secrets; us
 
 DEFAULT_CONFIG = Path(CONFIG_FILE)
 DEFAULT_NAME = "default"
+CONTEXT_PREFIX = "context:"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from aphex.errors import UsageError
 from aphex.names import PipelineNames, pipeline_name_problem, slug
 from automation.access import AwsAccess, KubernetesAccess
 from automation.home import StackHome
+from automation.options import CONTEXT_PREFIX
 from automation.state_key import secrets_provider
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sandbox.state import StandIns
 
 AwsKind = Literal["sandbox", "account"]
-CONTEXT_PREFIX = "context:"
 EKS = "eks"
 EKS_PREFIX = "eks:"
 _SHORTHANDS: dict[str, tuple[str, AwsKind]] = {

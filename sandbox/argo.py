@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from ruamel.yaml import YAML
+from aphex_platform.argo_manifests import EVENTS_NAMESPACE, WORKFLOWS_NAMESPACE, Manifest, placed
 
 from aphex.errors import AphexError
 from sandbox.node.layout import Layout
@@ -21,8 +21,6 @@ from sandbox.providers.kubernetes.api import ApiError, KubernetesApi
 from sandbox.providers.kubernetes.connection import connect
 from sandbox.state import Phase, Report, SandboxState
 
-WORKFLOWS_NAMESPACE = "argo"
-EVENTS_NAMESPACE = "argo-events"
 _FIELD_MANAGER = "aphex-sandbox"
 _DIGEST = "aphex.dev/installed"
 _READY_SECONDS = 240.0
@@ -34,9 +32,6 @@ _DEPLOYMENTS = (
     (WORKFLOWS_NAMESPACE, "argo-server"),
     (EVENTS_NAMESPACE, "controller-manager"),
 )
-_FIRST_KINDS = ("Namespace", "CustomResourceDefinition", "PriorityClass", "ServiceAccount", "ClusterRole", "Role")
-
-Manifest = dict[str, Any]
 
 
 class ArgoImages(Protocol):
@@ -156,31 +151,15 @@ def namespaces(digest: str = "") -> list[Manifest]:
 
 def customised(text: str, settings: ArgoSettings, namespace: str) -> list[Manifest]:
     """The objects of an installation manifest as the sandbox wants them, in the order in which to apply them."""
-    documents = [document for document in YAML(typ="safe").load_all(text) if document]
+    documents = placed(text, namespace)
     for document in documents:
-        _place(document, namespace)
         if document["kind"] == "Deployment":
             _customise_deployment(document, settings)
         elif document["kind"] == "Service" and document["metadata"]["name"] == "argo-server":
             document["spec"]["clusterIP"] = settings.server_ip
         elif document["kind"] == "ConfigMap":
             _customise_configuration(document, settings)
-    return sorted(documents, key=lambda document: _rank(document["kind"]))
-
-
-def _rank(kind: str) -> int:
-    return _FIRST_KINDS.index(kind) if kind in _FIRST_KINDS else len(_FIRST_KINDS)
-
-
-_CLUSTER_WIDE = ("Namespace", "CustomResourceDefinition", "PriorityClass", "ClusterRole", "ClusterRoleBinding")
-
-
-def _place(document: Manifest, namespace: str) -> None:
-    if document["kind"] not in _CLUSTER_WIDE:
-        document["metadata"]["namespace"] = namespace
-    for subject in document.get("subjects") or []:
-        if subject["kind"] == "ServiceAccount":
-            subject["namespace"] = namespace
+    return documents
 
 
 def _customise_deployment(document: Manifest, settings: ArgoSettings) -> None:

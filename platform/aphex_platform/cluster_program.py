@@ -9,8 +9,8 @@ import pulumi
 import pulumi_aws as aws
 
 from aphex.cluster_config import ClusterConfig
+from aphex_platform.argo_manifests import EVENTS_NAMESPACE, WORKFLOWS_NAMESPACE
 from aphex_platform.charts import OPERATOR, VIEWER, balancer_annotations
-from aphex_platform.components.argo_installation import EVENTS_NAMESPACE, WORKFLOWS_NAMESPACE
 from aphex_platform.components.cluster import Cluster, ClusterArgs
 from aphex_platform.components.ingress import WEBHOOK_CLASS
 from aphex_platform.manifests.webhook import HEALTH_PATH

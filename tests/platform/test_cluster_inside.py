@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from aphex_platform.components.argo_installation import EVENTS_NAMESPACE, WORKFLOWS_NAMESPACE
+from aphex_platform.argo_manifests import EVENTS_NAMESPACE, WORKFLOWS_NAMESPACE
 from aphex_platform.components.ui_access import OPERATOR_RULES, VIEWER_RULES, login_rules
 
 from aphex.cluster_access import Login

@@ -14,7 +14,21 @@ from automation.doctor import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "shop" / "aphex-config.yaml"
-COMMANDS = ("up", "preview", "destroy", "unlock", "validate", "render", "demo", "status", "run", "follow", "logs")
+COMMANDS = (
+    "up",
+    "preview",
+    "destroy",
+    "unlock",
+    "validate",
+    "render",
+    "demo",
+    "status",
+    "run",
+    "follow",
+    "logs",
+    "history",
+    "install-argo",
+)
 
 
 def automation(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

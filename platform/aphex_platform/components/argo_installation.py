@@ -10,6 +10,7 @@ import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 
 from aphex.cluster_config import ClusterConfig
+from aphex_platform.argo_manifests import EVENTS_NAMESPACE, WORKFLOWS_NAMESPACE
 from aphex_platform.charts import (
     CLIENT_ID_KEY,
     CLIENT_SECRET_KEY,
@@ -20,7 +21,6 @@ from aphex_platform.charts import (
 )
 from aphex_platform.components.ui_access import UiAccess, UiAccessArgs
 
-WORKFLOWS_NAMESPACE, EVENTS_NAMESPACE = "argo", "argo-events"
 # Nodes may have to start first.
 _TIMEOUT_SECONDS = 900
 _QUOTA = {"pods": "20", "requests.cpu": "8", "requests.memory": "16Gi", "services.loadbalancers": "0"}

@@ -8,7 +8,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from aphex.cluster_config import ClusterConfig
-from aphex_platform.components.argo_installation import WORKFLOWS_NAMESPACE, ArgoInstallation, ArgoInstallationArgs
+from aphex_platform.argo_manifests import WORKFLOWS_NAMESPACE
+from aphex_platform.components.argo_installation import ArgoInstallation, ArgoInstallationArgs
 from aphex_platform.components.auto_mode import AutoNodes, AutoNodesArgs
 from aphex_platform.components.eks import EksCluster, EksClusterArgs
 from aphex_platform.components.encryption import ClusterKey, ClusterKeyArgs
