@@ -126,7 +126,9 @@ def install_argo(context: str, manifests: Path | None, terminal: Terminal, *, ye
         ask(terminal, f"Install this in the cluster of {context or 'the current context'}?")
     with reachable(access) as api:
         for product, documents in objects.items():
-            install(api, product, documents, terminal)
+            with terminal.step(f"Installing {titles[product]}"):
+                apply(api, documents)
+            await_ready(api, product, documents, terminal)
             terminal.show(f"{titles[product]} runs in {product.namespace}.")
     terminal.result({"installed": list(titles.values()), "present": there})
 
@@ -272,18 +274,25 @@ def _read(product: Product, folder: Path | None, terminal: Terminal) -> str:
     return answer.text
 
 
-def install(api: lightkube.Client, product: Product, documents: Sequence[Manifest], terminal: Terminal) -> None:
-    """Apply the objects, and wait until the Deployments among them run.
+def apply(api: lightkube.Client, documents: Sequence[Manifest]) -> None:
+    """Apply the objects in their order; kinds are served before what comes after them.
 
     Raises:
-        ArgoNotInstalled: the API server refuses an object, or a Deployment does not become ready.
+        ArgoNotInstalled: the API server refuses an object.
     """
-    with terminal.step(f"Installing {product.title}"):
-        kinds = [each for each in documents if each["kind"] == "CustomResourceDefinition"]
-        for document in documents:
-            _apply(api, document)
-            if kinds and document is kinds[-1]:
-                _wait_until_established(api, kinds)
+    kinds = [each for each in documents if each["kind"] == "CustomResourceDefinition"]
+    for document in documents:
+        _apply(api, document)
+        if kinds and document is kinds[-1]:
+            _wait_until_established(api, kinds)
+
+
+def await_ready(api: lightkube.Client, product: Product, documents: Sequence[Manifest], terminal: Terminal) -> None:
+    """Wait until the Deployments among the objects run.
+
+    Raises:
+        ArgoNotInstalled: one does not become ready.
+    """
     for document in documents:
         if document["kind"] == "Deployment":
             with terminal.step(f"Waiting for {document['metadata']['name']}"):
