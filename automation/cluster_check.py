@@ -200,8 +200,12 @@ def _controller(name: str, product: str, oldest: tuple[int, int], deployments: S
 
 
 def controllers_named(name: str, deployments: Sequence[Controller]) -> list[Controller]:
-    """The Deployments of a controller; Helm puts the release's name before its own."""
-    return [each for each in deployments if each.name == name or each.name.endswith(f"-{name}")]
+    """The Deployments of one of Argo's controllers; Helm puts the release's name before its own."""
+    named = [each for each in deployments if each.name == name or each.name.endswith(f"-{name}")]
+    if name != "controller-manager":
+        return named
+    # Half of all operators call theirs so.
+    return [each for each in named if any("argo-events" in said for said in (each.name, each.namespace, *each.images))]
 
 
 def image_version(images: Sequence[str]) -> tuple[int, ...] | None:

@@ -218,6 +218,20 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
     assert len(lacks(bare, EVERYTHING)) == 5 + 2 + 3
 
 
+def test_the_controllers_of_other_operators_are_not_argo_s() -> None:
+    policies = Controller(
+        name="gatekeeper-controller-manager", namespace="gatekeeper-system", images=("gatekeeper:v3.14.0",), ready=True
+    )
+    apis = Controller(name="controller-manager", namespace="team", images=("operator:v0.5.0",), ready=True)
+    helm = Controller(
+        name="argo-events-controller-manager", namespace="argo", images=("mirror/events:v1.9.11",), ready=True
+    )
+    for events in (CONTROLLERS[1], helm):
+        assert lacks(facts(controllers=(CONTROLLERS[0], policies, apis, events)), Needs()) == []
+    [lack] = lacks(facts(controllers=(CONTROLLERS[0], policies, apis)), Needs())
+    assert lack.what == "No controller-manager of Argo Events 1.9 or newer runs."
+
+
 def test_a_controller_that_is_not_ready_is_shown_where_it_is() -> None:
     stuck = (Controller(name="workflow-controller", namespace="argo", images=(), ready=False), CONTROLLERS[1])
     [lack] = lacks(facts(controllers=stuck), Needs())
