@@ -181,15 +181,16 @@ def _stage(name: str, node: Mapping[str, Any] | None, nodes: Mapping[str, Mappin
         return StageView(name=name, status="waiting")
     phase = str(node.get("phase") or "")
     pod_node = _last_pod(node, nodes)
-    status = _STATUS.get(phase, phase.lower())
-    if status == "running" and (pod_node or {}).get("phase") == "Pending":
+    status, message = _STATUS.get(phase, phase.lower()), _message(node, pod_node or {})
+    # Every pod takes a moment to start; what keeps it from starting has a message.
+    if status == "running" and message and (pod_node or {}).get("phase") == "Pending":
         status = "starting"
     return StageView(
         name=name,
         status=status,
         started=_time(node.get("startedAt")),
         ended=_time(node.get("finishedAt")) if phase in _FINISHED else None,
-        message=_message(node, pod_node or {}),
+        message=message,
         pod=pod_name(pod_node) if pod_node else "",
     )
 

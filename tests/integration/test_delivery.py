@@ -204,7 +204,7 @@ def test_a_pull_request_is_validated_and_built_and_deploys_nothing(mini: Team) -
 
 def test_destroy_leaves_nothing_of_the_pipeline_and_all_of_the_others(mini: Team, shop: Team) -> None:
     mini.automation("destroy", "--pipeline", "mini", "--yes")
-    own = [bucket["Name"] for bucket in mini.aws("s3").list_buckets()["Buckets"]]
+    own = sorted(bucket["Name"] for bucket in mini.aws("s3").list_buckets()["Buckets"])
     assert [name for name in own if "mini" in name] == []
     bucket = "aphex-shop-123456789012-us-east-1"
     assert [name for name in own if "shop" in name] == [bucket, f"{bucket}-logs"]

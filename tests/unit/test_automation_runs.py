@@ -103,7 +103,7 @@ def test_a_stage_whose_pod_cannot_start_says_why_once() -> None:
             ("Running", ""),
         )
     ]
-    assert told == [[f"  validate cannot start yet: {refused}"], [], [], ["▸ validate running"]]
+    assert told == [[f"  validate cannot start yet: {refused}"], [], ["▸ validate running"], []]
     assert [stage.status for stage in view("Pending", refused).stages][:1] == ["starting"]
     table = io.StringIO()
     Console(file=table, width=120).print(run_table(view("Pending", refused)))
