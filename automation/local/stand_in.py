@@ -155,7 +155,12 @@ def make_stores(running: StandIn, bucket: str, table: str) -> None:
     """The bucket and the table that the platform makes for a pipeline."""
     where = {} if running.region == "us-east-1" else {"LocationConstraint": running.region}
     running.client("s3").create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
-    running.client("dynamodb").create_table(
+    make_run_table(running.client("dynamodb"), table)
+
+
+def make_run_table(dynamodb: Any, table: str) -> None:
+    """The run table as the platform makes it."""
+    dynamodb.create_table(
         TableName=table,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "run_id", "KeyType": "HASH"}],

@@ -10,6 +10,8 @@ import pytest
 
 from sandbox import lifecycle
 from sandbox.node import host
+from sandbox.providers.kubernetes.api import KubernetesApi
+from sandbox.providers.kubernetes.connection import connect
 from sandbox.state import Phase, SandboxState
 from tests.support.traces import Traces
 
@@ -45,3 +47,11 @@ def sandbox(sandbox_home: Path) -> Iterator[SandboxState]:
         lifecycle.stop(name, report, remove=True)
     assert Traces.of(state) == Traces()
     assert not state.directory.exists()
+
+
+@pytest.fixture
+def api(sandbox: SandboxState) -> Iterator[KubernetesApi]:
+    """The sandbox's API server, as its administrator."""
+    api = KubernetesApi(connect(str(sandbox.kubeconfig)))
+    yield api
+    api.close()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +21,15 @@ from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Namespace, Pod, ServiceAccount, ServiceAccountToken
 
-from automation import argo_installation, cli
+from automation import argo_installation
 from sandbox import toolchain
 from tests.support.argo_kinds import api_client
 from tests.support.control_plane import ControlPlane, control_plane
 from tests.support.faults import awaited
+from tests.support.typed import Type, typing
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
-
-@dataclass(frozen=True)
-class Typed:
-    """What came of the command."""
-
-    exit_code: int
-    output: str
-    errors: str
-
-
-Type = Callable[..., Typed]
 
 OLD = """
 kind: Deployment
@@ -64,15 +53,7 @@ def manifests() -> Path:
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
     """Type the command."""
-
-    def enter(*words: str) -> Typed:
-        monkeypatch.setattr(sys, "argv", ["automation", "install-argo", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return Typed(int(ended.value.code or 0), printed.out, printed.err)
-
-    return enter
+    return typing(monkeypatch, capsys, "install-argo")
 
 
 @contextmanager
@@ -150,7 +131,6 @@ def test_what_did_not_start_is_told_and_gone_on_with(
     monkeypatch.undo()
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     with pods_get_ready(cluster):
-        monkeypatch.setattr(sys, "argv", ["automation"])
         done = typed("--manifests", str(manifests), "--yes")
     assert done.exit_code == 0, done.errors
     assert done.output.splitlines()[0] == "Argo Workflows runs in argo."

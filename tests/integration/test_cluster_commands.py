@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 import pytest
 from ruamel.yaml import YAML
 
-from automation import cli
 from automation.home import StackHome
 from sandbox.certificates import host_ca_bundle
 from tests.integration.test_data_loss import FILE
 from tests.integration.test_data_loss import pytestmark as pytestmark
 from tests.support.cluster_home import stand_in_home
 from tests.support.moto_endpoint import REGION, MotoEndpoint, moto_endpoint
+from tests.support.typed import Type, typing
 
 TABLE = "aphex-typed-runs"
 
@@ -52,23 +48,6 @@ def declare() -> None:
         pulumi.export(name, value)
 
 
-@dataclass(frozen=True)
-class Typed:
-    """What came of a command."""
-
-    exit_code: int
-    output: str
-    errors: str
-
-    @property
-    def document(self) -> Any:
-        """What it printed with `--json`."""
-        return json.loads(self.output)
-
-
-Type = Callable[..., Typed]
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackHome]:
     moto: MotoEndpoint
@@ -90,15 +69,7 @@ def typed(home: StackHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     """Type a command on a cluster, in a folder with the cluster's file."""
     (tmp_path / "aphex-cluster.yaml").write_text(FILE)
     monkeypatch.chdir(tmp_path)
-
-    def enter(*words: str) -> Typed:
-        monkeypatch.setattr(sys, "argv", ["automation", "cluster", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return Typed(int(ended.value.code or 0), printed.out, printed.err)
-
-    return enter
+    return typing(monkeypatch, capsys, "cluster")
 
 
 def test_without_the_aws_cli_nothing_is_begun(typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

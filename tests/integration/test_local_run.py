@@ -23,6 +23,7 @@ import pytest
 from sandbox.aws import accounts
 from tests.support.moto_endpoint import MotoEndpoint, moto_endpoint
 from tests.support.repository import Repository, new_repository
+from tests.support.typed import Typed
 
 pytestmark = pytest.mark.engine
 
@@ -120,18 +121,8 @@ class Desk:
         return ended(self.start(*arguments, variables=variables))
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(Typed):
     """A local run that ended."""
-
-    exit_code: int
-    output: str
-    errors: str
-
-    @property
-    def document(self) -> Any:
-        """What it printed with `--json`."""
-        return json.loads(self.output)
 
     def statuses(self) -> dict[str, str]:
         """How each stage ended."""

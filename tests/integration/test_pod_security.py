@@ -12,19 +12,10 @@ from aphex_platform.manifests.events import event_bus
 from aphex_platform.settings import EventBusSettings
 
 from sandbox.providers.kubernetes.api import ApiError, KubernetesApi
-from sandbox.providers.kubernetes.connection import connect
-from sandbox.state import SandboxState
 from tests.support.example import example_settings
 from tests.support.faults import awaited
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def api(sandbox: SandboxState) -> Iterator[KubernetesApi]:
-    api = KubernetesApi(connect(str(sandbox.kubeconfig)))
-    yield api
-    api.close()
 
 
 @pytest.fixture

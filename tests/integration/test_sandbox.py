@@ -66,14 +66,6 @@ def s3(state: SandboxState) -> Any:
 
 
 @pytest.fixture
-def api(sandbox: SandboxState) -> Iterator[KubernetesApi]:
-    """The sandbox's API server, as its administrator."""
-    api = KubernetesApi(connect(str(sandbox.kubeconfig)))
-    yield api
-    api.close()
-
-
-@pytest.fixture
 def run_pod(api: KubernetesApi, sandbox: SandboxState) -> Iterator[Callable[[str], str]]:
     """Run a shell script in a pod to its end; returns what it printed."""
     image = images.ensure(sandbox, toolchain.ensure()).builder

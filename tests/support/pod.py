@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
+from automation.local.stand_in import make_run_table
 from tests.support.moto_endpoint import MotoEndpoint
 from tests.support.repository import Repository
 
@@ -120,24 +121,7 @@ class Pod:
 def make_stores(aws: MotoEndpoint) -> None:
     """The bucket and the table that the platform makes."""
     aws.client("s3").create_bucket(Bucket=BUCKET)
-    aws.client("dynamodb").create_table(
-        TableName=TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "run_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": "S"} for name in ("run_id", "pipeline", "started_at")
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "by-start",
-                "KeySchema": [
-                    {"AttributeName": "pipeline", "KeyType": "HASH"},
-                    {"AttributeName": "started_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
+    make_run_table(aws.client("dynamodb"), TABLE)
 
 
 def bootstrap(aws: MotoEndpoint, account: str, region: str = "us-east-1", version: str = "28") -> None:
